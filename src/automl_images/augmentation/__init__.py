@@ -1,0 +1,1 @@
+"""Augmentation plans (data) and the transforms that carry them out."""

@@ -1,0 +1,1 @@
+"""Plain Python that every room may lean on: no torch, no kedro, no mlflow."""

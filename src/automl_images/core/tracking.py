@@ -1,0 +1,73 @@
+"""What the rooms ask of an experiment tracker; `integrations/mlflow.py` answers, `NullTracker` answers nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Tracker(Protocol):
+    """Records runs: a job is a parent run, each trial is a nested run. Run ids are opaque strings."""
+
+    def start_job(self, name: str, task: str, params: Mapping[str, Any], run_id: str | None) -> str:
+        """Open (or reopen, when `run_id` is given) the parent run of a job and return its id."""
+
+    def start_trial(self, job_run_id: str, number: int, params: Mapping[str, Any], run_id: str | None) -> str:
+        """Open (or reopen) the nested run of a trial and return its id."""
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
+        """Record numbers at a step (an epoch, counted from 0)."""
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Attach short texts to a run."""
+
+    def log_artifact(self, run_id: str, path: Path, folder: str = "") -> None:
+        """Attach a file or a folder to a run."""
+
+    def end(self, run_id: str, status: str) -> None:
+        """Close a run with one of the job statuses (`Completed`, `Failed`, `Canceled`)."""
+
+    def register_model(self, run_id: str, folder: Path, name: str, tags: Mapping[str, str]) -> str:
+        """Register the model in `folder` under `name` and return the new version."""
+
+    def champion(self, name: str) -> dict[str, str] | None:
+        """Return `version` and the tags of the version with alias `champion`, or None."""
+
+    def set_champion(self, name: str, version: str) -> None:
+        """Move the alias `champion` to a version."""
+
+
+class NullTracker:
+    """A tracker that records nothing, for library use and tests of other rooms."""
+
+    def start_job(self, name: str, task: str, params: Mapping[str, Any], run_id: str | None) -> str:
+        """Return the name as id."""
+        return run_id or name
+
+    def start_trial(self, job_run_id: str, number: int, params: Mapping[str, Any], run_id: str | None) -> str:
+        """Return an id made of the job's id and the number."""
+        return run_id or f"{job_run_id}_{number}"
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
+        """Do nothing."""
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Do nothing."""
+
+    def log_artifact(self, run_id: str, path: Path, folder: str = "") -> None:
+        """Do nothing."""
+
+    def end(self, run_id: str, status: str) -> None:
+        """Do nothing."""
+
+    def register_model(self, run_id: str, folder: Path, name: str, tags: Mapping[str, str]) -> str:
+        """Return version 1."""
+        return "1"
+
+    def champion(self, name: str) -> dict[str, str] | None:
+        """Return None: there is no registry."""
+        return None
+
+    def set_champion(self, name: str, version: str) -> None:
+        """Do nothing."""

@@ -1,0 +1,1 @@
+"""Annotations and images: reading, checking, splitting, tiling; knows no network."""

@@ -1,0 +1,1 @@
+"""Annotation formats; each reader registers itself."""

@@ -1,0 +1,1 @@
+"""Networks to ONNX, and the proof that both give the same results."""

@@ -1,0 +1,1 @@
+"""From an image to predictions through an ONNX model; no torch."""

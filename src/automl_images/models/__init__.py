@@ -1,0 +1,1 @@
+"""The catalogue of networks: names to builders, layer groups, weights and licences."""

@@ -1,0 +1,93 @@
+"""The face that every detection network shows, so that no other room needs to know which one it is.
+
+Owns the contract; the networks stand in their own files. Class labels are 0-based without background at this border:
+a network with a background class shifts inside.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from automl_images.core.types import Preprocessing
+
+Target = dict[str, Tensor]
+"""`boxes` `(N, 4)` float32 xyxy in pixels of the network's input, `labels` `(N,)` int64, maybe `masks`."""
+
+Prediction = dict[str, Tensor]
+"""`boxes` `(N, 4)`, `labels` `(N,)`, `scores` `(N,)`, by falling score, in pixels of the network's input."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ExportSpec:
+    """How a network becomes an ONNX graph and how the graph's outputs are read.
+
+    Attributes:
+        module: takes `(B, 3, H, W)` float32, gives the tensors named in `outputs`, in that order.
+        inputs, outputs: names in the graph.
+        dynamic: names of the input's dynamic axes among `batch`, `height`, `width`.
+        decoder: name in `inference/decoders.py` of what turns the outputs into detections.
+        labels: entries of labels.json in the index order of the graph's outputs (with `--bg--` where it has one).
+        dynamo: whether the exporter is torch.export (True) or tracing (False).
+    """
+
+    module: nn.Module
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    dynamic: tuple[str, ...]
+    decoder: str
+    labels: tuple[str, ...]
+    dynamo: bool = True
+
+
+class Detector(nn.Module, abc.ABC):
+    """A detection network with uniform input, output, freezing and export.
+
+    Attributes:
+        classes: sorted class names; the index is the label.
+        preprocessing: what turns an image into the input; validation, ONNX serving and explanation use the same.
+    """
+
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+
+    @abc.abstractmethod
+    def forward(
+        self, images: Tensor, targets: Sequence[Target] | None = None, sizes: Tensor | None = None
+    ) -> dict[str, Tensor] | list[Prediction]:
+        """Give losses when `targets` is given (in train and eval mode alike), detections otherwise.
+
+        Args:
+            images: `(B, 3, H, W)` float32, preprocessed; smaller images padded at the right and bottom.
+            targets: one per image.
+            sizes: `(B, 2)` int64 height and width of each image without padding; None: no padding.
+
+        Returns:
+            A dictionary of scalar losses whose sum is minimised, or one `Prediction` per image.
+        """
+
+    @abc.abstractmethod
+    def layer_groups(self) -> list[list[nn.Module]]:
+        """Return the groups that `layers_to_freeze` counts, from the input on (specification B.6)."""
+
+    @abc.abstractmethod
+    def export_spec(self) -> ExportSpec:
+        """Return what the exporter needs; the spec's module shares this network's weights."""
+
+    @abc.abstractmethod
+    def set_score_threshold(self, threshold: float) -> None:
+        """Set the score below which eval-mode detections are dropped (evaluation uses a low one)."""
+
+    def freeze(self, groups: int) -> None:
+        """Stop training the first `groups` layer groups and train everything else.
+
+        Args:
+            groups: 0 trains all; a number above the count freezes all groups.
+        """
+        self.requires_grad_(True)
+        for group in self.layer_groups()[:groups]:
+            for module in group:
+                module.requires_grad_(False)

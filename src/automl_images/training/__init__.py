@@ -1,0 +1,1 @@
+"""The training loop, blind to task types."""
