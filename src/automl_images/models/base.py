@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import itertools
 from collections.abc import Sequence
+from typing import Self
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from automl_images.core.types import Preprocessing
 
@@ -32,6 +35,7 @@ class ExportSpec:
         decoder: name in `inference/decoders.py` of what turns the outputs into detections.
         labels: entries of labels.json in the index order of the graph's outputs (with `--bg--` where it has one).
         dynamo: whether the exporter is torch.export (True) or tracing (False).
+        score_threshold: score below which the graph itself returns nothing; 0: it returns all.
     """
 
     module: nn.Module
@@ -41,6 +45,7 @@ class ExportSpec:
     decoder: str
     labels: tuple[str, ...]
     dynamo: bool = True
+    score_threshold: float = 0.0
 
 
 class Detector(nn.Module, abc.ABC):
@@ -53,6 +58,7 @@ class Detector(nn.Module, abc.ABC):
 
     classes: tuple[str, ...]
     preprocessing: Preprocessing
+    _resting: tuple[nn.Module, ...] = ()
 
     @abc.abstractmethod
     def forward(
@@ -81,13 +87,29 @@ class Detector(nn.Module, abc.ABC):
     def set_score_threshold(self, threshold: float) -> None:
         """Set the score below which eval-mode detections are dropped (evaluation uses a low one)."""
 
-    def freeze(self, groups: int) -> None:
+    def freeze(self, groups: int, norms: bool = False) -> None:
         """Stop training the first `groups` layer groups and train everything else.
+
+        Batch norm layers that are stopped also keep their running statistics, in train mode too.
 
         Args:
             groups: 0 trains all; a number above the count freezes all groups.
+            norms: also stop the batch norm layers of all other layer groups, as is usual for pretrained backbones
+                with small batches; never with random weights, whose training then diverges.
         """
         self.requires_grad_(True)
-        for group in self.layer_groups()[:groups]:
-            for module in group:
-                module.requires_grad_(False)
+        layers = self.layer_groups()
+        for module in itertools.chain.from_iterable(layers[:groups]):
+            module.requires_grad_(False)
+        stopped = itertools.chain.from_iterable(layers if norms else layers[:groups])
+        self._resting = tuple(m for part in stopped for m in part.modules() if isinstance(m, _BatchNorm))
+        for norm in self._resting:
+            norm.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set train or eval mode; stopped batch norm layers stay in eval mode."""
+        super().train(mode)
+        for norm in self._resting:
+            norm.eval()
+        return self

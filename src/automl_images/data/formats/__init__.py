@@ -1,1 +1,52 @@
-"""Annotation formats; each reader registers itself."""
+"""Annotation formats; each reader registers itself. `open_source` chooses one, by name or by looking."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from automl_images.core.errors import DataError
+from automl_images.data.findings import FindingLog
+from automl_images.data.formats import coco, csv, folder, jsonl, mltable, voc, yolo  # noqa: F401 - they register
+from automl_images.data.formats.base import READERS, Reader
+from automl_images.data.sources import SourceOptions
+
+
+def open_source(
+    source: SourceOptions, kind: str, target_column: str, log: FindingLog, check_images: bool = True
+) -> Reader:
+    """Return the reader for a source.
+
+    Args:
+        source: its options.
+        kind: wanted label kind.
+        target_column: name of the label in formats with named columns.
+        log: takes what the reader finds.
+        check_images: whether the disk may be asked about images.
+
+    Raises:
+        DataError: the path is missing, or `auto` recognises no format or several.
+        SettingsError: there is no such format.
+    """
+    if not source.path.exists():
+        raise DataError(f"There is nothing at the source's path {source.path}.")
+    name = recognise(source.path, kind) if source.format == "auto" else source.format
+    reader = READERS.get(name)
+    if kind not in reader.kinds:
+        fitting = [name for name in READERS if kind in READERS.get(name).kinds]
+        raise DataError(f"The format {name!r} has no labels of kind {kind!r}; these have: {', '.join(fitting)}.")
+    return reader(source, kind, target_column, log, check_images)
+
+
+def recognise(path: Path, kind: str) -> str:
+    """Return the name of the one format that `path` looks like among those that can hold labels of `kind`.
+
+    Raises:
+        DataError: there is none, or more than one.
+    """
+    fitting = [name for name in READERS if kind in READERS.get(name).kinds]
+    found = [name for name in fitting if not READERS.get(name).fallback and READERS.get(name).detect(path)]
+    found = found or [name for name in fitting if READERS.get(name).fallback and READERS.get(name).detect(path)]
+    if len(found) == 1:
+        return found[0]
+    what = f"could be any of {', '.join(found)}" if found else f"looks like none of {', '.join(fitting)}"
+    raise DataError(f"The format of {path} is not clear: it {what}. Set `format`.")

@@ -1,0 +1,107 @@
+"""Write the generated pages of the documentation, or check that they are up to date.
+
+python docs/generate.py           writes docs/hyperparameters.md
+python docs/generate.py --check   exits with 1 when a page is stale
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from automl_images.core.files import write_text
+from automl_images.core.hyperparameters import TABLE, Hyperparameter
+from automl_images.models import catalogue
+
+DOCS = Path(__file__).parent
+
+
+def hyperparameters_page() -> str:
+    """Return the reference of all hyper-parameters, from the one table."""
+    lines = [
+        "# Hyper-parameters",
+        "",
+        "Generated from `src/automl_images/core/hyperparameters.py` by `docs/generate.py`; do not edit.",
+        "They stand in `training_parameters` (fixed) and `search_space` (sampled) of a task's parameters file.",
+        "Both spellings are accepted. Names marked with + are additions to Azure's list.",
+        "",
+        "| name | other spellings | type and range | default | applies to | meaning |",
+        "|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*lines, *(_row(row) for row in TABLE), "", *_advanced_settings(), ""])
+
+
+def models_page() -> str:
+    """Return the table of all models, from the catalogue."""
+    lines = [
+        "# Models",
+        "",
+        "Generated from `src/automl_images/models/catalogue.py` by `docs/generate.py`; do not edit.",
+        "Weights are taken from your file, a local cache, the hub, an installed package, or random, in this order;",
+        "the report says which.",
+        "",
+        "| model_name | tasks | million parameters | licence | pretrained weights, best first |",
+        "|---|---|---|---|---|",
+    ]
+    for name in catalogue.MODELS:
+        entry = catalogue.MODELS.get(name)
+        sources = "; ".join(f"{s.kind}: `{s.name}` ({s.licence})" for s in entry.sources) or "none (random)"
+        size = "" if entry.million_parameters is None else f"{entry.million_parameters:g}"
+        lines.append(f"| `{name}` | {', '.join(entry.tasks)} | {size} | {entry.licence} | {sources} |")
+    return "\n".join([*lines, ""])
+
+
+PAGES = {"hyperparameters.md": hyperparameters_page, "models.md": models_page}
+
+
+def _row(row: Hyperparameter) -> str:
+    name = f"`{row.name}`{' +' if row.ours else ''}"
+    aliases = ", ".join(f"`{alias}`" for alias in row.aliases)
+    defaults = [
+        _text(row.default),
+        *(f"{pattern.removeprefix('*/')}: {_text(value)}" for pattern, value in row.defaults),
+    ]
+    applies = "all" if row.applies_to == ("*",) else ", ".join(f"`{pattern}`" for pattern in row.applies_to)
+    return f"| {name} | {aliases} | {_range(row)} | {'; '.join(defaults)} | {applies} | {row.meaning} |"
+
+
+def _range(row: Hyperparameter) -> str:
+    if row.choices:
+        return ", ".join(row.choices)
+    if row.minimum is None and row.maximum is None:
+        return {"json": "JSON object", "grid": "text such as 3x2"}.get(row.kind, row.kind)
+    high = "∞" if row.maximum is None else f"{row.maximum:g}"
+    end = ")" if row.maximum is None or row.open_maximum else "]"
+    return f"{row.kind} in [{row.minimum or 0:g}, {high}{end}"
+
+
+def _text(value: object) -> str:
+    return "not set" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _advanced_settings() -> list[str]:
+    return [
+        "`advanced_settings` is a JSON object (or its text) with the keys",
+        "`apply_automl_train_augmentations` (default true; crop, expand, flip and affine),",
+        "`apply_mosaic_for_yolo` (default true) and `stream_image_files` (accepted; images are always read in place).",
+    ]
+
+
+def main() -> int:
+    """Write or check all pages."""
+    stale = [name for name, page in PAGES.items() if not _is_current(DOCS / name, page())]
+    if "--check" in sys.argv:
+        for name in stale:
+            print(f"docs/{name} is stale; run: python docs/generate.py")  # noqa: T201
+        return bool(stale)
+    for name in stale:
+        write_text(DOCS / name, PAGES[name]())
+    return 0
+
+
+def _is_current(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

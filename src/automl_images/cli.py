@@ -1,0 +1,235 @@
+"""Kedro's commands of this project: `run` with plain messages, `data check|convert`, `mlflow ui`.
+
+Thin: parse, call, print. A mistake of the user ends in one message and exit code 1 (failed) or 2 (wrong usage),
+never in a traceback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import importlib.util
+import json
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from kedro import KedroDeprecationWarning
+from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.utils import CONTEXT_SETTINGS, KedroCliError
+from kedro.io import DatasetError
+from rich.console import Console
+
+from automl_images.core.errors import AutoMLImagesError
+from automl_images.core.files import write_json
+from automl_images.data.conversion import Conversion, RejectedData, convert
+from automl_images.data.dataset_checks import shared_images
+from automl_images.data.mltable import write_table
+from automl_images.data.sources import SourceOptions
+from automl_images.data.tables import findings_table, summary_table
+
+FORMATS = ("coco", "voc", "yolo", "folder", "csv", "jsonl", "mltable")
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """Print the message of an error of ours and leave with its exit code."""
+    try:
+        yield
+    except (AutoMLImagesError, DatasetError) as error:
+        ours = error if isinstance(error, AutoMLImagesError) else error.__cause__
+        if not isinstance(ours, AutoMLImagesError):
+            raise
+        click.secho(f"Error: {ours}", fg="red", err=True)
+        sys.exit(ours.exit_code)
+    except KeyboardInterrupt:
+        click.secho("Stopped.", fg="red", err=True)
+        sys.exit(130)
+
+
+class _Run(click.Command):
+    """Kedro's `run` without tracebacks for users' mistakes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        warnings.filterwarnings("ignore", category=KedroDeprecationWarning)  # both --pipeline and --pipelines are fine
+        with plain_errors():
+            try:
+                return super().invoke(ctx)
+            except ValueError as error:
+                if "Failed to find the pipeline" in str(error):
+                    raise KedroCliError(str(error)) from None
+                raise
+
+
+run = copy.copy(kedro_run)
+run.__class__ = _Run
+
+
+@click.group(context_settings=CONTEXT_SETTINGS, name="automl_images")
+def cli() -> None:
+    """Commands of AutoML Images."""
+
+
+@click.group(name="mlflow")
+def mlflow_group() -> None:
+    """The tracking store of `conf/base/mlflow.yml`."""
+
+
+@mlflow_group.command(name="ui")
+@click.option("--port", default=5000, show_default=True, help="Port on this machine.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--env", "-e", default="base", show_default=True, help="Environment whose mlflow.yml is read.")
+def mlflow_ui(port: int, host: str, env: str) -> None:
+    """Show runs, curves and registered models in the browser.
+
+    Example: kedro mlflow ui --port 5001
+    """
+    with plain_errors():
+        root = Path.cwd()
+        files = [root / "conf" / name / "mlflow.yml" for name in (env, "base")]
+        file = next((f for f in files if f.is_file()), None)
+        if file is None:
+            raise AutoMLImagesError(f"No mlflow.yml in conf/{env} or conf/base; run this from the project's folder.")
+        uri = yaml.safe_load(file.read_text(encoding="utf-8"))["server"]["mlflow_tracking_uri"]
+        command = [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "ui",
+            "--backend-store-uri",
+            uri,
+            "--host",
+            host,
+            "--port",
+            str(port),
+        ]
+        sys.exit(subprocess.call(command))  # noqa: S603 - our own interpreter and module
+
+
+@click.group(name="data")
+def data_group() -> None:
+    """Check and convert annotations, on any source."""
+
+
+def _source_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+        click.option("--max-invalid", default=0.2, show_default=True, help="Largest share of bad rows put up with."),
+        click.option("--strict", is_flag=True, help="Fail if there is any finding."),
+        click.option("--target-column-name", default="label", show_default=True, help="Name of the label."),
+        click.option("--one-based", is_flag=True, help="VOC: coordinates count from 1, as in the development kit."),
+        click.option(
+            "--split", default=None, help="Part of a source with several: YOLO key or folder of class folders."
+        ),
+        click.option("--images", default=None, help="Folder that image names are relative to."),
+        click.option("--source", "path", required=True, help="Annotation file or folder."),
+        click.option(
+            "--format", "format_", default="auto", show_default=True, help="auto, " + ", ".join(FORMATS) + "."
+        ),
+        click.option("--task", default="object_detection", show_default=True, help="Which labels are wanted."),
+    ):
+        function = option(function)
+    return function
+
+
+@data_group.command(name="check")
+@_source_options
+@click.option("--validation", default=None, help="Second source (same format): images shared with it are listed.")
+def check_data(as_json: bool, validation: str | None, **options: Any) -> None:
+    """Print what is wrong with annotations and what they hold; change nothing.
+
+    Exit code 0: usable (perhaps with findings), 1: not usable, 2: wrong usage.
+
+    Example: kedro data check --task object_detection --source annotations.json --images photos
+    """
+    with plain_errors():
+        conversion, rejection = _convert_or_reject(options)
+        others = _convert_or_reject({**options, "path": validation})[0] if validation else None
+        shared = shared_images(conversion.rows, others.rows) if others else []
+        if as_json:
+            pairs = [[a["image_url"], b["image_url"]] for a, b in shared]
+            click.echo(json.dumps(_as_json(conversion, rejection) | {"shared_images": pairs}, indent=2))
+        else:
+            _print(findings_table(conversion.findings), summary_table(conversion.summary))
+            for one, other in shared:
+                click.echo(f"in both sources: {one['image_url']} = {other['image_url']}")
+        if rejection:
+            raise rejection
+
+
+@data_group.command(name="convert")
+@_source_options
+@click.option("--output", required=True, help="Folder of the MLTable that is written.")
+def convert_data(as_json: bool, output: str, **options: Any) -> None:
+    """Convert annotations to an MLTable folder (JSONL); images stay where they are.
+
+    Example: kedro data convert --task object_detection --format voc --source xml --images photos --output table
+    """
+    with plain_errors():
+        conversion, rejection = _convert_or_reject(options)
+        if rejection:
+            raise rejection
+        write_table(conversion.rows, output)
+        write_json(Path(output) / "conversion_report.json", _as_json(conversion, None))
+        if as_json:
+            click.echo(json.dumps(_as_json(conversion, None), indent=2))
+        else:
+            _print(summary_table(conversion.summary))
+            click.echo(f"{len(conversion.rows)} rows in {output}; findings in {output}/conversion_report.json")
+
+
+def _convert_or_reject(options: dict[str, Any]) -> tuple[Conversion, RejectedData | None]:
+    from automl_images.tasks import get_task
+
+    fields = {"path": options["path"], "format": options["format_"], "images": options["images"]}
+    source = SourceOptions(**fields, split=options["split"], one_based=options["one_based"])
+    settings = {"strict": options["strict"], "max_invalid": options["max_invalid"]}
+    try:
+        kind = get_task(options["task"]).label_kind
+        return convert(source, kind, target_column=options["target_column_name"], **settings), None
+    except RejectedData as error:
+        return error.conversion, error
+
+
+def _as_json(conversion: Conversion, rejection: RejectedData | None) -> dict[str, Any]:
+    findings = [finding.as_dict() for finding in conversion.findings]
+    return {"usable": rejection is None, "summary": conversion.summary, "findings": findings}
+
+
+def _print(*tables: Any) -> None:
+    console = Console()
+    for table in tables:
+        console.print(table)
+
+
+def _airflow_group() -> click.Group:
+    """Return kedro-airflow's commands with our template and one task a stage as defaults."""
+    from kedro_airflow.plugin import create
+
+    ours = {"jinja_file": Path(__file__).parent / "integrations" / "airflow_dag.j2", "node_grouping": "namespace"}
+    command = copy.copy(create)
+    command.params = [copy.copy(param) for param in create.params]
+    for param in command.params:
+        if param.name in ours:
+            param.default = ours[param.name]
+    create_with_path = command.callback
+
+    def callback(*args: Any, params: dict[str, Any], **kwargs: Any) -> Any:
+        return create_with_path(*args, params={"project_path": Path.cwd().as_posix(), **params}, **kwargs)
+
+    command.callback = callback
+    group = click.Group(name="airflow", help="Schedule a pipeline with Airflow 3.")
+    group.add_command(command)
+    return group
+
+
+cli.add_command(run)
+cli.add_command(data_group)
+cli.add_command(mlflow_group)
+if importlib.util.find_spec("kedro_airflow"):
+    cli.add_command(_airflow_group())

@@ -1,0 +1,103 @@
+"""The rules about a set of rows as a whole: classes, duplicates, minimum sizes, images on both sides of a split.
+
+Rules about single rows stand in `validation.py`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from automl_images.core.errors import DataError
+from automl_images.core.types import Row
+from automl_images.data.findings import FindingLog
+from automl_images.data.mltable import labels_of
+
+MINIMUM_TRAINING_IMAGES = 10
+
+_BLANK = re.compile(r"\s+")
+
+
+def require_minimum(rows: Sequence[Row]) -> None:
+    """Check the number of images left for training, after the split.
+
+    Raises:
+        DataError: fewer than 10.
+    """
+    if len(rows) < MINIMUM_TRAINING_IMAGES:
+        raise DataError(
+            f"Expected at least {MINIMUM_TRAINING_IMAGES} training images (Azure AutoML's rule for image tasks), got "
+            f"{len(rows)}. Add labelled images, or look at the findings of the conversion if there should be more."
+        )
+
+
+def shared_images(training: Iterable[Row], validation: Iterable[Row]) -> list[tuple[Row, Row]]:
+    """Return pairs of rows, one of each side, with equal image content (equal path where that is unknown)."""
+    by_content = {content_key(row): row for row in training}
+    return [(by_content[key], row) for row in validation if (key := content_key(row)) in by_content]
+
+
+def content_key(row: Row) -> str:
+    """Return the hash of a row's image, or its path or URL where the image was not read."""
+    return str(row.get("image_details", {}).get("sha256") or row["image_url"])
+
+
+def fatal_reason(rows: Sequence[Row], kind: str, label_types: set[type]) -> str | None:
+    """Return why nothing can be learned from `rows`, or None (specification A.5)."""
+    if not rows:
+        return "No valid image with a valid label is left."
+    if len(label_types) > 1:
+        return "Class names are partly numbers and partly text. Make them all text or all numbers."
+    if not any(labels_of(row["label"], kind) for row in rows):
+        return "Every image is a background image: there are no objects to learn."
+    return None
+
+
+def check_dataset(rows: Sequence[Row], kind: str, source: object, log: FindingLog) -> None:
+    """Log warnings about the rows as a whole.
+
+    Args:
+        rows: valid ones.
+        kind: label kind.
+        source: the annotation file or folder, named in findings about classes.
+        log: takes the findings.
+    """
+    _check_classes(rows, kind, source, log)
+    _check_content(rows, log)
+    _check_names(rows, log)
+
+
+def _check_classes(rows: Sequence[Row], kind: str, source: object, log: FindingLog) -> None:
+    images = Counter(name for row in rows for name in set(labels_of(row["label"], kind)))
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for name in sorted(images):
+        alike[_BLANK.sub("", unicodedata.normalize("NFKC", name)).casefold()].append(name)
+        if images[name] == 1:
+            log.add("CLASS_WITH_ONE_IMAGE", f"the class {name!r} has one image", source, value=name)
+    for names in alike.values():
+        if len(names) > 1:
+            shown = ", ".join(f"{name!r} ({images[name]} images)" for name in names)
+            message = f"these classes differ only by case, space or Unicode form: {shown}"
+            log.add("CLASS_NAMES_SIMILAR", message, source, value=names)
+
+
+def _check_content(rows: Sequence[Row], log: FindingLog) -> None:
+    first: dict[str, str] = {}
+    for row in rows:
+        content = row.get("image_details", {}).get("sha256")
+        if content is None:
+            continue
+        if content in first:
+            log.add("IMAGE_DUPLICATE", f"the same content as {first[content]}", row["image_url"], value=content)
+        first.setdefault(content, row["image_url"])
+
+
+def _check_names(rows: Sequence[Row], log: FindingLog) -> None:
+    first: dict[str, str] = {}
+    for row in rows:
+        url = row["image_url"]
+        other = first.setdefault(unicodedata.normalize("NFC", url).casefold(), url)
+        if other != url:
+            log.add("IMAGE_NAME_CLASH", f"the same name as {other} where case does not count", url)

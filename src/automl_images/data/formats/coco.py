@@ -1,0 +1,180 @@
+"""COCO JSON: `images`, `annotations`, `categories`; boxes as x, y, width, height in pixels, polygons as flat lists.
+
+Category ids may have gaps; only their names travel on. A run-length encoded mask (crowds) is used by its box where
+boxes are wanted and reported where polygons are. Source: cocodataset.org/#format-data.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from automl_images.core.errors import DataError
+from automl_images.data import strict_json
+from automl_images.data.formats.base import READERS, Malformed, RawObject, Reader, Sample, number, polygon_of, size
+from automl_images.data.sources import ImageLocator, find_image_root
+
+
+@READERS.register("coco")
+class CocoReader(Reader):
+    """Reads one COCO file, or the only one in a folder."""
+
+    name = "coco"
+    kinds = frozenset({"boxes", "polygons"})
+
+    @classmethod
+    def detect(cls, path: Path) -> bool:
+        """A JSON file that names images and categories, or a folder with such files."""
+        return bool(_coco_files(path))
+
+    def read(self) -> Iterator[Sample]:
+        """Yield one sample an image."""
+        self._file = _only_file(self.source.path)
+        document = self._load()
+        self._names = self._category_names(document["categories"])
+        images = self._images(document["images"])
+        self._root = find_image_root(self._usual_roots(), [str(i["file_name"]) for i in images.values()][:20])
+        objects = self._objects_by_image(document["annotations"], images)
+        del document
+        for key, entry in images.items():
+            yield Sample(
+                image=entry["file_name"],
+                file=self._file,
+                objects=objects.pop(key, []),
+                width=size(entry.get("width")),
+                height=size(entry.get("height")),
+                item=key,
+            )
+
+    def locator(self) -> ImageLocator:
+        """Names are relative to the images' folder."""
+        return ImageLocator([self._root], on_disk=self.check_images)
+
+    def _usual_roots(self) -> list[Path]:
+        folder = self._file.parent
+        return self.image_roots(folder, folder / "images", folder.parent / "images", folder.parent)
+
+    def _load(self) -> dict[str, Any]:
+        document: Any
+        try:
+            document, bom = strict_json.load(self._file)
+        except strict_json.JsonError as error:
+            where = f":{error.line}" if error.line else ""
+            raise DataError(f"{self._file}{where} cannot be read as COCO: {error.code}: {error}.") from error
+        if bom:
+            self.log.add("FILE_BYTE_ORDER_MARK", "the file begins with a byte order mark", self._file, line=1)
+        for key in ("images", "annotations", "categories"):
+            if not isinstance(document, dict) or not isinstance(document.get(key), list):
+                raise DataError(f"{self._file} is not COCO: expected an object with a list under {key!r}.")
+        result: dict[str, Any] = document
+        return result
+
+    def _category_names(self, categories: list[Any]) -> dict[Any, Any]:
+        names: dict[Any, Any] = {}
+        for entry in categories:
+            if not isinstance(entry, dict) or "name" not in entry or not _is_id(entry.get("id")):
+                self.log.add("ID_MISSING", "a category needs an id and a name", self._file, value=entry)
+            elif entry["id"] in names:
+                message = f"category id {entry['id']} is taken by {names[entry['id']]!r}"
+                self.log.add("CATEGORY_ID_DUPLICATE", message, self._file, item=entry["id"], value=entry["name"])
+            else:
+                names[entry["id"]] = entry["name"]
+        return names
+
+    def _images(self, entries: list[Any]) -> dict[Any, dict[str, Any]]:
+        images: dict[Any, dict[str, Any]] = {}
+        for entry in entries:
+            if (
+                not isinstance(entry, dict)
+                or not _is_id(entry.get("id"))
+                or not isinstance(entry.get("file_name"), str)
+            ):
+                self.log.add("ID_MISSING", "an image needs an id and a file_name", self._file, value=entry)
+            elif entry["id"] in images:
+                message = f"image id {entry['id']} is taken by {images[entry['id']]['file_name']!r}"
+                self.log.add("IMAGE_ID_DUPLICATE", message, self._file, item=entry["id"], value=entry["file_name"])
+            else:
+                images[entry["id"]] = entry
+        return images
+
+    def _objects_by_image(
+        self, annotations: list[Any], images: dict[Any, dict[str, Any]]
+    ) -> defaultdict[Any, list[RawObject]]:
+        objects: defaultdict[Any, list[RawObject]] = defaultdict(list)
+        seen: set[Any] = set()
+        for entry in annotations:
+            if not isinstance(entry, dict) or not _is_id(key := entry.get("image_id")) or key not in images:
+                found = entry.get("image_id") if isinstance(entry, dict) else entry
+                item = entry.get("id") if isinstance(entry, dict) else None
+                message = f"there is no image with the id {found!r}"
+                self.log.add("ANNOTATION_ON_UNKNOWN_IMAGE", message, self._file, item=item, value=found)
+                continue
+            item = entry.get("id")
+            if _is_id(item) and item in seen:
+                self.log.add("ANNOTATION_ID_DUPLICATE", f"annotation id {item} is taken", self._file, item=item)
+            elif _is_id(item):
+                seen.add(item)
+            objects[key].append(self._object(entry, item))
+        return objects
+
+    def _object(self, entry: dict[str, Any], item: Any) -> RawObject:
+        crowd = entry.get("iscrowd", 0)
+        try:
+            label = self._label(entry)
+            segmentation = entry.get("segmentation")
+            if segmentation and (self.kind == "polygons" or "bbox" not in entry):
+                return RawObject(label, None, _polygon(segmentation), crowd, item)
+            box = _box(entry.get("bbox")) if self.kind == "boxes" else None
+            return RawObject(label, box, None, crowd, item)
+        except Malformed as problem:
+            return RawObject(None, None, None, crowd, item, None, problem)
+
+    def _label(self, entry: dict[str, Any]) -> Any:
+        try:
+            return self._names[entry["category_id"]]
+        except (KeyError, TypeError):
+            found = entry.get("category_id")
+            raise Malformed("CATEGORY_UNKNOWN", "the category_id is not among the categories", found) from None
+
+
+def _box(value: Any) -> tuple[float, float, float, float]:
+    if not isinstance(value, list) or len(value) != 4:
+        raise Malformed("ANNOTATION_ILL_FORMED", "expected bbox as [x, y, width, height]", value)
+    x, y, width, height = value
+    if not (type(x) is type(y) is type(width) is type(height) is float and isfinite(x + y + width + height)):
+        x, y, width, height = map(number, value)
+    return x, y, x + width, y + height
+
+
+def _polygon(value: Any) -> list[list[float]]:
+    if isinstance(value, dict):
+        raise Malformed("POLYGON_RLE", "the mask is run-length encoded; expected polygons", str(value)[:80])
+    return polygon_of(value)
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int | str)
+
+
+def _only_file(path: Path) -> Path:
+    files = _coco_files(path) if path.is_dir() else [path]
+    if len(files) != 1:
+        names = ", ".join(str(file) for file in files) or "none"
+        raise DataError(f"Expected one COCO file, found in {path}: {names}. Set `path` to the file.")
+    return files[0]
+
+
+def _coco_files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return [
+            file for folder in (path, path / "annotations") for file in sorted(folder.glob("*.json")) if _is_coco(file)
+        ]
+    return [path] if path.suffix.lower() == ".json" and _is_coco(path) else []
+
+
+def _is_coco(file: Path) -> bool:
+    content = file.read_bytes()
+    return all(f'"{key}"'.encode() in content for key in ("images", "annotations", "categories"))

@@ -1,0 +1,90 @@
+"""Comparing two sets of detections of one image, which should be the same up to rounding.
+
+By index they cannot be compared: two scores that are equal up to rounding swap places. What rounding alone can add or
+remove (a score at the threshold, a box at the cut of the best K, an overlap at the threshold of NMS) is told apart
+from a real difference.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from automl_images.core.types import Detections
+from automl_images.data.boxes import box_iou
+
+UNLIKE = 10.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cuts:
+    """Where a pipeline cuts, hence where rounding may decide.
+
+    Attributes:
+        score: scores below are dropped; count: most detections; overlaps: thresholds of suppression.
+        score_margin, overlap_margin: how near counts as near.
+    """
+
+    score: float
+    count: int
+    overlaps: tuple[float, ...]
+    score_margin: float
+    overlap_margin: float = 1e-3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Comparison:
+    """Differences of matched detections, and what has no partner.
+
+    Attributes:
+        box: `(M,)` largest difference of a coordinate of each pair, pixels; score: `(M,)`; label: `(M,)` bool, unequal.
+        unmatched: detections of either side without a partner that no cut explains.
+        near_ties: those that a cut explains.
+    """
+
+    box: NDArray[np.float32]
+    score: NDArray[np.float32]
+    label: NDArray[np.bool_]
+    unmatched: int
+    near_ties: int
+
+
+def compare(left: Detections, right: Detections, cuts: Cuts) -> Comparison:
+    """Match two sets one to one at the least total difference and measure what remains.
+
+    A pair costs (1 - IoU) + difference of scores + 1 for unequal labels; boxes that overlap by less than half are no
+    pair. The assignment is the Hungarian one.
+    """
+    iou = box_iou(left.boxes, right.boxes)
+    unequal = left.labels[:, None] != right.labels[None, :]
+    cost = 1 - iou + np.abs(left.scores[:, None] - right.scores[None, :]) + unequal
+    rows, columns = linear_sum_assignment(np.where(iou >= 0.5, cost, UNLIKE))
+    paired = iou[rows, columns] >= 0.5
+    rows, columns = rows[paired], columns[paired]
+    alone_left = np.setdiff1d(np.arange(len(left)), rows)
+    alone_right = np.setdiff1d(np.arange(len(right)), columns)
+    ties = _near_ties(left.take(alone_left), right, cuts) + _near_ties(right.take(alone_right), left, cuts)
+    return Comparison(
+        box=np.abs(left.boxes[rows] - right.boxes[columns]).max(axis=1, initial=0),
+        score=np.abs(left.scores[rows] - right.scores[columns]),
+        label=unequal[rows, columns],
+        unmatched=len(alone_left) + len(alone_right) - ties,
+        near_ties=ties,
+    )
+
+
+def _near_ties(alone: Detections, other: Detections, cuts: Cuts) -> int:
+    """Count the detections that rounding may have cut from the other side."""
+    floor = max(cuts.score, float(other.scores.min()) if len(other) >= cuts.count else 0.0)
+    at_floor = alone.scores <= floor + cuts.score_margin
+    overlap = box_iou(alone.boxes, other.boxes)
+    rival = (alone.labels[:, None] == other.labels[None, :]) & (
+        other.scores[None, :] >= alone.scores[:, None] - cuts.score_margin
+    )
+    at_overlap = np.zeros(len(alone), bool)
+    for threshold in cuts.overlaps:
+        at_overlap |= (rival & (np.abs(overlap - threshold) <= cuts.overlap_margin)).any(axis=1)
+    return int((at_floor | at_overlap).sum())

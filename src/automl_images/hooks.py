@@ -1,0 +1,89 @@
+"""What surrounds a run: checked parameters, the tracker, the job's status, the closing words.
+
+No work of the pipeline is done here. `core/errors.py` errors raised here reach the user as one message.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+
+from automl_images.core.errors import SettingsError, unknown_name
+from automl_images.core.hyperparameters import canonical
+from automl_images.integrations.mlflow import MLflowTracker
+from automl_images.jobs.options import parse_job_options
+from automl_images.jobs.summary import closing_words, resume_words
+from automl_images.pipeline_registry import TASKS
+from automl_images.sweep.space import check
+
+warnings.filterwarnings("ignore", message=".*register_new_resolver.*")
+LOG = logging.getLogger(__name__)
+
+
+class JobHooks:
+    """Kedro's hooks of this project."""
+
+    def __init__(self) -> None:
+        self._tracker: MLflowTracker | None = None
+        self._started = time.monotonic()
+
+    @hook_impl
+    def after_context_created(self, context: Any) -> None:
+        """Check every parameter before any data is read, and find the tracking store."""
+        self._started = time.monotonic()
+        check_parameters(context.params)
+        settings = context.config_loader["mlflow"]
+        uri = settings["server"]["mlflow_tracking_uri"]
+        experiment = settings["tracking"]["experiment"]["name"]
+        self._tracker = MLflowTracker(uri, experiment, Path(context.project_path))
+
+    @hook_impl
+    def after_catalog_created(self, catalog: DataCatalog) -> None:
+        """Hand the tracker to the nodes that ask for it."""
+        catalog["tracker"] = self._tracker
+
+    @hook_impl
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Mark the job as completed when its last stage ran, and say what came of it."""
+        for task in _tasks_of(pipeline):
+            if f"{task}.registered_model" not in pipeline.all_outputs():
+                continue
+            result = catalog.load(f"{task}.registered_model")
+            catalog.load(f"{task}.jobs").get(result["job"]).set_status("Completed")
+            LOG.info(closing_words(task, result, catalog, time.monotonic() - self._started))
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+        """Say how to go on after a failure that is not of the user's making."""
+        if not isinstance(error, SettingsError):
+            LOG.error(resume_words(error, run_params))
+
+
+def check_parameters(params: dict[str, Any]) -> None:
+    """Check the whole tree of parameters.
+
+    Raises:
+        SettingsError: unknown key (with the nearest known one) or illegal value, with its path.
+    """
+    known = {*TASKS, "job_name", "data_root"}
+    for key in params:
+        if key not in known:
+            raise SettingsError(unknown_name("parameter", key, known))
+    for task in TASKS:
+        if task in params:
+            options = parse_job_options(task, params[task])
+            if options.task != task:
+                raise SettingsError(f"{task}.task must be {task!r}, got {options.task!r}.")
+            canonical(options.training_parameters)
+            check(options.search_space)
+
+
+def _tasks_of(pipeline: Pipeline) -> list[str]:
+    return [task for task in TASKS if any(name.startswith(f"{task}.") for name in pipeline.all_outputs())]

@@ -1,0 +1,83 @@
+"""What the outputs of a graph mean: one function a kind of output, from arrays to detections in input pixels.
+
+Owns the reading of outputs and NMS where the graph has none. Undoing the resize, thresholds for single classes and
+the merging of tiles are the predictor's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_images.core.errors import ModelError
+from automl_images.core.registry import Registry
+from automl_images.core.types import Detections
+from automl_images.inference.metadata import ModelMetadata
+from automl_images.inference.nms import suppress
+
+Outputs = Sequence[NDArray[Any]]
+Decoder = Callable[[Outputs, ModelMetadata, float], list[Detections]]
+"""Takes the graph's outputs for a batch, the metadata and the lowest score wanted; gives one `Detections` an image."""
+
+DECODERS: Registry[Decoder] = Registry("decoder")
+
+
+@DECODERS.register("padded_detections")
+def padded_detections(outputs: Outputs, metadata: ModelMetadata, score_threshold: float) -> list[Detections]:
+    """Read final detections that are padded to a fixed number an image (R-CNN, RetinaNet).
+
+    Args:
+        outputs: boxes `(B, K, 4)` xyxy in input pixels, labels `(B, K)` in the order of labels.json, scores `(B, K)`
+            falling, number of valid ones `(B,)`.
+        metadata: says whether label 0 is the background.
+        score_threshold: lowest score wanted; what is below the graph's own threshold is not there.
+    """
+    boxes, labels, scores, counts = outputs
+    found = []
+    for index, count in enumerate(counts):
+        image = Detections(
+            _finite(boxes[index, :count]).astype(np.float32),
+            labels[index, :count].astype(np.int64) - metadata.label_offset,
+            _finite(scores[index, :count]).astype(np.float32),
+        )
+        found.append(_best_first(image.take(image.scores >= score_threshold), metadata.box_detections_per_image))
+    return found
+
+
+@DECODERS.register("yolov5")
+def yolov5(outputs: Outputs, metadata: ModelMetadata, score_threshold: float) -> list[Detections]:
+    """Read YOLOv5's predictions (specification G): score = objectness x class probability, best class, NMS.
+
+    Args:
+        outputs: one array `(B, N, 5 + classes)`: centre x, centre y, width, height in input pixels, objectness, class
+            probabilities.
+        metadata: gives `nms_iou_threshold` and `box_detections_per_image`.
+        score_threshold: lowest score wanted.
+    """
+    return [_yolov5_image(_finite(image), metadata, score_threshold) for image in outputs[0]]
+
+
+def _yolov5_image(predictions: NDArray[Any], metadata: ModelMetadata, score_threshold: float) -> Detections:
+    predictions = predictions[predictions[:, 4] >= score_threshold]
+    labels = predictions[:, 5:].argmax(axis=1).astype(np.int64)
+    scores = predictions[:, 4] * predictions[np.arange(len(labels)), 5 + labels]
+    centres, halves = predictions[:, 0:2], predictions[:, 2:4] / 2
+    boxes = np.concatenate([centres - halves, centres + halves], axis=1)
+    found = Detections(boxes.astype(np.float32), labels - metadata.label_offset, scores.astype(np.float32))
+    found = found.take(found.scores >= score_threshold)
+    return found.take(
+        suppress(found.boxes, found.scores, found.labels, metadata.nms_iou_threshold, metadata.box_detections_per_image)
+    )
+
+
+def _best_first(found: Detections, limit: int) -> Detections:
+    return found.take(np.argsort(-found.scores, kind="stable")[:limit])
+
+
+def _finite(values: NDArray[Any]) -> NDArray[Any]:
+    if not np.isfinite(values).all():
+        raise ModelError("The network gave values that are not finite numbers. Its weights are damaged or diverged.")
+    return values

@@ -1,0 +1,164 @@
+"""MLflow as tracker and model registry.
+
+A job is a parent run, a trial a nested run. mlflow is imported at the first call, not when the project loads: the
+import takes seconds, and most commands do not need it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+_STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
+_SQLITE = "sqlite:///"
+CHAMPION = "champion"
+
+
+class MLflowTracker:
+    """Implements `core.tracking.Tracker` on an MLflow tracking store.
+
+    Args:
+        uri: of the store, for example `sqlite:///mlflow.db` or `postgresql://…`.
+        experiment: name of the experiment that holds the runs.
+        root: folder that a relative SQLite path is relative to.
+    """
+
+    def __init__(self, uri: str, experiment: str, root: Path) -> None:
+        self.uri = _absolute(uri, root)
+        self.experiment = experiment
+        self.root = root
+
+    def start_job(self, name: str, task: str, params: Mapping[str, Any], run_id: str | None) -> str:
+        """Open (or reopen) the parent run of a job and return its id."""
+        return self._start(name, params, {"task": task, "job": name}, run_id)
+
+    def start_trial(self, job_run_id: str, number: int, params: Mapping[str, Any], run_id: str | None) -> str:
+        """Open (or reopen) the nested run of a trial and return its id."""
+        return self._start(f"trial_{number}", params, {"mlflow.parentRunId": job_run_id, "trial": str(number)}, run_id)
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
+        """Record numbers at a step in one request."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._client.log_batch(run_id, metrics=[Metric(_key(k), float(v), now, step) for k, v in metrics.items()])
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Attach short texts to a run."""
+        from mlflow.entities import RunTag
+
+        self._client.log_batch(run_id, tags=[RunTag(k, str(v)[:5000]) for k, v in tags.items()])
+
+    def log_artifact(self, run_id: str, path: Path, folder: str = "") -> None:
+        """Attach a file or a folder to a run."""
+        log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
+        log(run_id, str(path), folder or None)
+
+    def end(self, run_id: str, status: str) -> None:
+        """Close a run."""
+        self._client.set_terminated(run_id, _STATUS[status])
+
+    def register_model(self, run_id: str, folder: Path, name: str, tags: Mapping[str, str]) -> str:
+        """Store the model folder as an ONNX-flavoured MLflow model and register it; return the version."""
+        from mlflow.exceptions import MlflowException
+
+        with tempfile.TemporaryDirectory() as temporary:
+            packed = Path(temporary) / "model"
+            _save_onnx_flavour(folder, packed)
+            self._client.log_artifacts(run_id, str(packed), "model")
+        with contextlib.suppress(MlflowException):  # it exists already: the usual case after the first run
+            self._client.create_registered_model(name)
+        source = f"{self._client.get_run(run_id).info.artifact_uri}/model"
+        return str(self._client.create_model_version(name, source, run_id, tags=dict(tags)).version)
+
+    def champion(self, name: str) -> dict[str, str] | None:
+        """Return `version` and tags of the champion, or None."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            version = self._client.get_model_version_by_alias(name, CHAMPION)
+        except MlflowException:
+            return None
+        return {**version.tags, "version": str(version.version)}
+
+    def set_champion(self, name: str, version: str) -> None:
+        """Move the alias to a version."""
+        self._client.set_registered_model_alias(name, CHAMPION, version)
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        with _quiet():
+            from mlflow import MlflowClient
+
+            client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            client.search_experiments(max_results=1)  # creates the tables of a new SQLite file
+        return client
+
+    @functools.cached_property
+    def _experiment_id(self) -> str:
+        found = self._client.get_experiment_by_name(self.experiment)
+        if found:
+            return str(found.experiment_id)
+        place = (self._artifact_folder / self.experiment).as_uri() if self.uri.startswith(_SQLITE) else None
+        return str(self._client.create_experiment(self.experiment, artifact_location=place))
+
+    @property
+    def _artifact_folder(self) -> Path:
+        return Path(self.uri.removeprefix(_SQLITE)).parent / "mlartifacts"
+
+    def _start(self, name: str, params: Mapping[str, Any], tags: Mapping[str, str], run_id: str | None) -> str:
+        from mlflow.entities import Param
+
+        if run_id is not None:
+            self._client.update_run(run_id, status="RUNNING")
+            return run_id
+        run = self._client.create_run(self._experiment_id, run_name=name, tags=dict(tags))
+        self._client.log_batch(run.info.run_id, params=[Param(_key(k), str(v)[:6000]) for k, v in params.items()])
+        return str(run.info.run_id)
+
+
+def _absolute(uri: str, root: Path) -> str:
+    if not uri.startswith(_SQLITE):
+        return uri
+    path = (root / uri.removeprefix(_SQLITE)).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return _SQLITE + path.as_posix()
+
+
+def _key(name: str) -> str:
+    """Return a metric or parameter name that MLflow accepts."""
+    return re.sub(r"[^\w\-. /]", "_", name)
+
+
+def _save_onnx_flavour(folder: Path, target: Path) -> None:
+    import mlflow.onnx
+    import onnx
+
+    with _quiet():
+        mlflow.onnx.save_model(
+            onnx.load(folder / "model.onnx"), str(target), pip_requirements=["onnxruntime", "numpy"], save_as_external_data=False
+        )
+    for file in folder.iterdir():
+        if file.name != "model.onnx":
+            (target / file.name).write_bytes(file.read_bytes())
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the migration chatter of a new store and the flavours' hints."""
+    names = ("alembic", "mlflow", "mlflow.store.db.utils", "mlflow.models.model")
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -1,0 +1,169 @@
+"""The parameters of a job: one block a task in `conf/`, with the keys of an Azure job file.
+
+Every model forbids unknown keys, so that a mistyped one is an error that names the nearest. Hyper-parameters inside
+`training_parameters` and `search_space` are checked by the table in `core/hyperparameters.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from automl_images.core.errors import SettingsError, nearest
+from automl_images.core.hyperparameters import canonical
+from automl_images.data.sources import SourceOptions
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LimitOptions(_Options):
+    """Budget of a job (specification D.2)."""
+
+    max_trials: int = Field(default=1, ge=1, le=1000)
+    max_concurrent_trials: int = Field(default=1, ge=1, le=100)
+    timeout_minutes: int = Field(default=7 * 24 * 60, ge=1, le=60 * 24 * 60)
+
+
+class SamplingOptions(_Options):
+    """How configurations are drawn from the search space."""
+
+    type: Literal["random"] = "random"
+    seed: int = Field(default=0, ge=0)
+
+
+class SweepOptions(_Options):
+    """A manual sweep."""
+
+    sampling_algorithm: SamplingOptions = SamplingOptions()
+
+    @field_validator("sampling_algorithm", mode="before")
+    @classmethod
+    def _accept_name(cls, value: Any) -> Any:
+        return {"type": value} if isinstance(value, str) else value
+
+
+class ExportOptions(_Options):
+    """Tolerances of the parity gate between torch and onnxruntime."""
+
+    images: int = Field(default=16, ge=1)
+    box_tolerance: float = Field(default=0.5, gt=0, description="pixels of the original image")
+    score_tolerance: float = Field(default=0.001, gt=0)
+    metric_tolerance: float = Field(default=0.002, gt=0)
+
+
+class EvaluationOptions(_Options):
+    """How the exported model is judged.
+
+    `score_threshold: null` computes the mean average precision over all detections; a number cuts them first, as the
+    service does with `box_score_threshold`.
+    """
+
+    score_threshold: float | None = Field(default=None, ge=0, le=1)
+    validation_metric_type: Literal["voc", "coco", "coco_voc"] = "coco_voc"
+
+
+class RegistrationOptions(_Options):
+    """Name of the registered model; not given: `automl-images-<task>`."""
+
+    model_name: str | None = None
+
+
+class JobOptions(_Options):
+    """All parameters of a job.
+
+    Attributes:
+        task: pipeline name, or the service's name of the task.
+        source: annotations in any format; used unless `training_data` is given.
+        training_data, validation_data: MLTable (or any other format) as in a job file.
+        validation_data_size: share of the images held out when there is no `validation_data`.
+        strict: fail on the first kind of error in the data instead of dropping what is bad.
+        max_invalid: largest share of bad rows that is tolerated.
+    """
+
+    task: str
+    source: SourceOptions | None = None
+    strict: bool = False
+    max_invalid: float = Field(default=0.2, ge=0, le=1)
+    training_data: SourceOptions | None = None
+    validation_data: SourceOptions | None = None
+    validation_data_size: float | None = Field(default=None, ge=0, lt=1)
+    target_column_name: str = "label"
+    primary_metric: str | None = None
+    limits: LimitOptions = LimitOptions()
+    training_parameters: dict[str, Any] = Field(default_factory=dict)
+    search_space: list[dict[str, Any]] = Field(default_factory=list)
+    sweep: SweepOptions = SweepOptions()
+    export: ExportOptions = ExportOptions()
+    evaluation: EvaluationOptions = EvaluationOptions()
+    registration: RegistrationOptions = RegistrationOptions()
+
+    @field_validator("training_data", "validation_data", mode="before")
+    @classmethod
+    def _accept_service_reference(cls, value: Any) -> Any:
+        """Take `{path, type: mltable, mode: direct}` of a job file as a source."""
+        if not isinstance(value, Mapping) or "type" not in value:
+            return value
+        return {**{k: v for k, v in value.items() if k not in {"type", "mode"}}, "format": value["type"]}
+
+    @model_validator(mode="after")
+    def _some_data(self) -> JobOptions:
+        if self.source is None and self.training_data is None:
+            raise ValueError("no data: give source.path (any annotation format) or training_data.path (an MLTable)")
+        return self
+
+    @property
+    def training_source(self) -> SourceOptions:
+        """Return where the training images are described."""
+        source = self.training_data or self.source
+        if source is None:  # the validator above forbids it
+            raise SettingsError("No data: give source.path or training_data.path.")
+        return source
+
+    @property
+    def holdout(self) -> float:
+        """Return the share of images held out; 0 and null mean the default of 0.2."""
+        return self.validation_data_size or 0.2
+
+    @property
+    def random_seed(self) -> int:
+        """Return the one seed of the job."""
+        return int(canonical(self.training_parameters).get("random_seed") or 0)
+
+
+def parse_job_options(path: str, values: Mapping[str, Any]) -> JobOptions:
+    """Return the validated parameters of a job.
+
+    Args:
+        path: where the values stand, for messages (`object_detection`).
+        values: the raw block.
+
+    Raises:
+        SettingsError: one line a mistake, each with its path and, for unknown keys, the nearest known one.
+    """
+    try:
+        return JobOptions.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(path, mistake) for mistake in error.errors()]
+    raise SettingsError("The parameters of the job are not valid:\n" + "\n".join(f"  {line}" for line in lines))
+
+
+def _explain(path: str, mistake: Any) -> str:
+    where = ".".join([path, *(str(part) for part in mistake["loc"])])
+    if mistake["type"] == "extra_forbidden":
+        return f"{where}: there is no such key.{nearest(str(mistake['loc'][-1]), _keys_at(mistake['loc'][:-1]))}"
+    return f"{where}: {mistake['msg']}, got {mistake['input']!r}" if mistake["loc"] else f"{where}: {mistake['msg']}"
+
+
+def _keys_at(location: tuple[Any, ...]) -> list[str]:
+    model: Any = JobOptions
+    for part in location:
+        annotation = model.model_fields[str(part)].annotation
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+        if model is None:
+            return []
+    return list(model.model_fields)

@@ -1,0 +1,95 @@
+"""Feature pyramids: an image becomes maps of falling resolution with equal channels.
+
+Owns where features are taken and which layer groups a backbone has; weights are loaded by `weights.py`.
+Attribute names (`body`, `fpn`) and so the names of tensors are torchvision's.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool
+
+LayerGroups = list[list[nn.Module]]
+
+
+def resnet_pyramid(name: str, levels: Sequence[int] = (1, 2, 3, 4), extra: ExtraFPNBlock | None = None) -> nn.Module:
+    """Build a torchvision ResNet with a pyramid of 256 channels, random weights and trainable batch norm.
+
+    Args:
+        name: `resnet18`, `resnet34`, `resnet50`, `resnet101` or `resnet152`.
+        levels: stages that feed the pyramid; stage i has stride 2 ** (i + 1).
+        extra: coarser levels on top; None: one by pooling.
+    """
+    return resnet_fpn_backbone(
+        backbone_name=name,
+        weights=None,
+        norm_layer=nn.BatchNorm2d,
+        trainable_layers=5,
+        returned_layers=list(levels),
+        extra_blocks=extra,
+    )
+
+
+def resnet_groups(body: nn.Module) -> LayerGroups:
+    """Return stem and four stages, as `layers_to_freeze` counts them (specification B.6)."""
+    stages = [[body.get_submodule(f"layer{number}")] for number in range(1, 5) if hasattr(body, f"layer{number}")]
+    return [[body.get_submodule("conv1"), body.get_submodule("bn1")], *stages]
+
+
+class LitePyramid(nn.Module):
+    """EfficientNet-Lite0 (timm's `tf_efficientnet_lite0`) with a pyramid.
+
+    Attributes:
+        out_channels: channels of every level.
+    """
+
+    def __init__(self, channels: int, levels: Sequence[int] = (1, 2, 3, 4)) -> None:
+        """Build with random weights.
+
+        Args:
+            channels: of the pyramid.
+            levels: features that feed it; feature i has stride 2 ** (i + 1).
+        """
+        super().__init__()
+        import timm
+
+        self.body = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=tuple(levels))
+        _pad_statically(self.body)
+        self.fpn = FeaturePyramidNetwork(self.body.feature_info.channels(), channels, LastLevelMaxPool())
+        self.out_channels = channels
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Turn `(B, 3, H, W)` into `{"0": finest, …, "pool": coarsest}`."""
+        return self.fpn(OrderedDict((str(level), feature) for level, feature in enumerate(self.body(images))))
+
+
+class _HalvingConv(nn.Conv2d):
+    """A convolution of stride 2 with TensorFlow's "same" padding for even sizes, as inputs are multiples of 32.
+
+    timm works the padding out from the size in each call, on which the ONNX exporter with dynamic sizes never ends.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        before, after = (self.kernel_size[0] - 2) // 2, (self.kernel_size[0] - 1) // 2
+        return super().forward(functional.pad(images, (before, after, before, after)))
+
+
+def _pad_statically(body: nn.Module) -> None:
+    convolutions = [(n, m) for n, m in body.named_modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
+    for name, old in convolutions:
+        bias, size = old.bias is not None, old.kernel_size
+        new = _HalvingConv(old.in_channels, old.out_channels, size, stride=2, groups=old.groups, bias=bias)
+        new.load_state_dict(old.state_dict())
+        body.set_submodule(name, new)
+
+
+def lite_groups(body: nn.Module) -> LayerGroups:
+    """Return the stem and the seven blocks of EfficientNet-Lite0."""
+    stem = [body.get_submodule("conv_stem"), body.get_submodule("bn1")]
+    return [stem, *([block] for block in body.get_submodule("blocks").children())]

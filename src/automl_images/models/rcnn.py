@@ -1,0 +1,183 @@
+"""Faster R-CNN on several backbones behind the face of `Detector`.
+
+Owns building, losses and layer groups. Uses torchvision's region proposal network and heads, whose tensor names are
+kept, but not its image transform: images come preprocessed and padded. Inference stands in `rcnn_inference.py`.
+All boxes are handled on the padded canvas and cut to the image's own size at the end, so that torch and ONNX agree.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops.poolers import initLevelMapper
+
+from automl_images.core.types import Preprocessing
+from automl_images.models.backbones import LayerGroups, LitePyramid, lite_groups, resnet_groups, resnet_pyramid
+from automl_images.models.base import Detector, ExportSpec, Prediction, Target
+from automl_images.models.rcnn_inference import OUTPUTS, BatchedRCNN, unpad
+from automl_images.models.shorter_side import IMAGENET_MEAN, IMAGENET_STD, shorter_side
+
+BACKGROUND = "--bg--"
+LITE_MEAN = LITE_STD = (0.5, 0.5, 0.5)
+
+
+class RCNNDetector(Detector):
+    """Faster R-CNN; see `Detector` for inputs and outputs."""
+
+    def __init__(
+        self, network: FasterRCNN, groups: LayerGroups, classes: Sequence[str], preprocessing: Preprocessing
+    ) -> None:
+        """Take over the parts of a torchvision network.
+
+        Args:
+            network: with `len(classes) + 1` outputs, the first of them background.
+            groups: layer groups of its backbone.
+            classes: sorted class names.
+            preprocessing: of the images it is given.
+        """
+        super().__init__()
+        self.classes = tuple(classes)
+        self.preprocessing = preprocessing
+        self.backbone, self.rpn, self.roi_heads = network.backbone, network.rpn, network.roi_heads
+        self._groups = groups
+        _fix_pooling_scales(self.roi_heads.box_roi_pool)
+
+    def forward(
+        self, images: Tensor, targets: Sequence[Target] | None = None, sizes: Tensor | None = None
+    ) -> dict[str, Tensor] | list[Prediction]:
+        """See `Detector.forward`."""
+        if targets is not None:
+            return self._losses(images, targets)
+        boxes, labels, scores, numbers = BatchedRCNN(self.backbone, self.rpn, self.roi_heads)(images)
+        return unpad(boxes, labels - 1, scores, numbers, sizes)
+
+    def _losses(self, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
+        shifted = [{**target, "labels": target["labels"] + 1} for target in targets]
+        canvas = ImageList(images, [(images.shape[2], images.shape[3])] * len(images))
+        features = self.backbone(images)
+        with _losses_computed(self.rpn, self.roi_heads, fixed_samples=not self.training, device=images.device):
+            proposals, losses = self.rpn(canvas, features, shifted)
+            _, more = self.roi_heads(features, proposals, canvas.image_sizes, shifted)
+        return {**losses, **more}
+
+    def layer_groups(self) -> list[list[nn.Module]]:
+        """Return the backbone's groups."""
+        return self._groups
+
+    def export_spec(self) -> ExportSpec:
+        """Return a graph with padded outputs; labels count from 1, entry 0 of the class list is background."""
+        return ExportSpec(
+            module=BatchedRCNN(self.backbone, self.rpn, self.roi_heads),
+            inputs=("input",),
+            outputs=OUTPUTS,
+            dynamic=("batch", "height", "width"),
+            decoder="padded_detections",
+            labels=(BACKGROUND, *self.classes),
+            score_threshold=self.roi_heads.score_thresh,
+        )
+
+    def set_score_threshold(self, threshold: float) -> None:
+        """See `Detector.set_score_threshold`."""
+        self.roi_heads.score_thresh = threshold
+
+
+@contextlib.contextmanager
+def _losses_computed(*parts: nn.Module, fixed_samples: bool, device: torch.device) -> Iterator[None]:
+    """Make torchvision's parts give losses, in eval mode too.
+
+    They draw random samples of anchors and proposals. In eval mode the draw is always the same and the random state
+    outside is left alone, so that a validation loss is comparable and does not change the training after it.
+    """
+    modes = [part.training for part in parts]
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda, enabled=fixed_samples):
+        if fixed_samples:
+            torch.manual_seed(0)
+        for part in parts:
+            part.training = True
+        try:
+            yield
+        finally:
+            for part, mode in zip(parts, modes, strict=True):
+                part.training = mode
+
+
+def _fix_pooling_scales(pool: MultiScaleRoIAlign) -> None:
+    """Set the strides of the pooled levels, which torchvision else guesses from the first batch and keeps."""
+    finest = {4: 2, 3: 3}[len(pool.featmap_names)]
+    pool.scales = [2.0**-level for level in range(finest, 6)]
+    pool.map_levels = initLevelMapper(finest, 5, canonical_scale=pool.canonical_scale)
+
+
+def _thresholds(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "box_score_thresh": hyperparameters["box_score_threshold"],
+        "box_nms_thresh": hyperparameters["nms_iou_threshold"],
+        "box_detections_per_img": hyperparameters["box_detections_per_image"],
+    }
+
+
+def build_resnet(classes: Sequence[str], hyperparameters: Mapping[str, Any], backbone: str) -> RCNNDetector:
+    """Build torchvision's Faster R-CNN on a ResNet pyramid with random weights.
+
+    Args:
+        classes: sorted class names.
+        hyperparameters: of `core/hyperparameters.py`, resolved.
+        backbone: `resnet18` … `resnet152`.
+    """
+    pyramid = resnet_pyramid(backbone)
+    network = FasterRCNN(pyramid, len(classes) + 1, **_thresholds(hyperparameters))
+    preprocessing = shorter_side(hyperparameters, IMAGENET_MEAN, IMAGENET_STD)
+    return RCNNDetector(network, resnet_groups(pyramid.get_submodule("body")), classes, preprocessing)
+
+
+def build_lite(classes: Sequence[str], hyperparameters: Mapping[str, Any], **opt) -> RCNNDetector:
+    """Build a small Faster R-CNN on EfficientNet-Lite0 with random weights, quick enough for a laptop's processor.
+
+    Args:
+        classes: sorted class names.
+        hyperparameters: of `core/hyperparameters.py`, resolved.
+    """
+    o = dict(
+        channels=96,
+        hidden=512,
+        levels=(1, 2, 3, 4),
+        scales=(1.0,),
+        base=(32, 64, 128, 256, 512),
+        canonical=224,
+        train_n=256,
+        box_batch=128,
+    )
+    o.update(opt)
+    pyramid = LitePyramid(o["channels"], o["levels"])
+    n = len(o["levels"])
+    pool = MultiScaleRoIAlign(
+        [str(i) for i in range(n)], output_size=7, sampling_ratio=2, canonical_scale=o["canonical"]
+    )
+    anchors = AnchorGenerator(
+        tuple(tuple(int(b * s) for s in o["scales"]) for b in o["base"]), ((0.5, 1.0, 2.0),) * (n + 1)
+    )
+    network = FasterRCNN(
+        pyramid,
+        rpn_anchor_generator=anchors,
+        box_roi_pool=pool,
+        box_head=TwoMLPHead(o["channels"] * 49, o["hidden"]),
+        box_predictor=FastRCNNPredictor(o["hidden"], len(classes) + 1),
+        rpn_pre_nms_top_n_train=512,
+        rpn_pre_nms_top_n_test=512,
+        rpn_post_nms_top_n_train=o["train_n"],
+        rpn_post_nms_top_n_test=256,
+        box_batch_size_per_image=o["box_batch"],
+        **_thresholds(hyperparameters),
+    )
+    preprocessing = shorter_side(hyperparameters, LITE_MEAN, LITE_STD)
+    return RCNNDetector(network, lite_groups(pyramid.body), classes, preprocessing)

@@ -1,0 +1,148 @@
+"""Faster R-CNN from images to detections for a batch at once: for evaluation in torch and for the ONNX graph alike.
+
+Owns the inference graph over the trained modules of `rcnn.py`; losses stay there. Gives the detections of
+torchvision's own inference, which cannot be exported with a dynamic batch.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.models.detection.rpn import RegionProposalNetwork
+from torchvision.ops import MultiScaleRoIAlign, roi_align
+
+from automl_images.models import batched
+from automl_images.models.base import Prediction
+
+OUTPUTS = ("boxes", "labels", "scores", "num_detections")
+SMALLEST_PROPOSAL = 1e-3
+SMALLEST_DETECTION = 1e-2
+LEAST_CANDIDATES = 1000
+CANDIDATES_PER_DETECTION = 10
+
+
+class BatchedRCNN(nn.Module):
+    """Detections of a batch as padded tensors; shares modules and thresholds with the detector it is made from."""
+
+    def __init__(self, backbone: nn.Module, rpn: RegionProposalNetwork, roi_heads: RoIHeads) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.rpn = rpn
+        self.roi_heads = roi_heads
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Detect.
+
+        Args:
+            images: `(B, 3, H, W)` float32, preprocessed.
+
+        Returns:
+            Boxes `(B, K, 4)`, labels `(B, K)` counted from 1 (0 is background), scores `(B, K)` by falling score, and
+            the number of detections `(B,)`; entries after it are padding with score -1.
+        """
+        features = self.backbone(images)
+        proposals, valid = self._propose(images, list(features.values()))
+        pooled = self._pool(features, proposals, images)
+        logits, deltas = self.roi_heads.box_predictor(self.roi_heads.box_head(pooled))
+        return self._detect(images, proposals, valid, logits.float(), deltas.float())
+
+    def _propose(self, images: Tensor, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return proposals `(B, P, 4)` and which of them are real `(B, P)`."""
+        boxes, scores, levels = [], [], []
+        cells = self.rpn.anchor_generator.cell_anchors
+        for level, (feature, logits, deltas) in enumerate(zip(features, *self.rpn.head(features), strict=True)):
+            anchors = batched.grid_anchors(cells[level], feature, images)
+            values = batched.flatten_head(logits, 1)[..., 0]
+            values, index = values.topk(torch.sym_min(values.shape[1], self.rpn.pre_nms_top_n()), dim=1)
+            offsets = batched.take(batched.flatten_head(deltas, 4), index)
+            boxes.append(batched.clip(batched.decode(offsets, anchors[index], self.rpn.box_coder.weights), images))
+            scores.append(torch.sigmoid(values))
+            levels.append(torch.full_like(index, level))
+        candidates, score = torch.cat(boxes, dim=1), torch.cat(scores, dim=1)
+        score = batched.marked(batched.large_enough(candidates, SMALLEST_PROPOSAL), score)
+        score = batched.suppress(candidates, score, torch.cat(levels, dim=1), self.rpn.nms_thresh)
+        score, index = batched.best(score, self.rpn.post_nms_top_n())
+        return batched.take(candidates, index), score > batched.INVALID
+
+    def _pool(self, features: dict[str, Tensor], proposals: Tensor, images: Tensor) -> Tensor:
+        pool = self.roi_heads.box_roi_pool
+        if torch.compiler.is_exporting():
+            return _pool_for_export([features[name] for name in pool.featmap_names], proposals, pool)
+        size = (images.shape[2], images.shape[3])
+        return pool(features, list(proposals), [size] * len(proposals))
+
+    def _detect(
+        self, images: Tensor, proposals: Tensor, valid: Tensor, logits: Tensor, deltas: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        heads, count, classes = self.roi_heads, proposals.shape[1], logits.shape[1]
+        probabilities = logits.softmax(dim=-1).unflatten(0, (-1, count))[:, :, 1:]
+        deltas = deltas.unflatten(1, (classes, 4)).unflatten(0, (-1, count))[:, :, 1:]
+        boxes = batched.clip(batched.decode(deltas, proposals[:, :, None], heads.box_coder.weights), images)
+        labels = torch.arange(1, classes, device=images.device).expand(probabilities.shape)
+        good = (probabilities > heads.score_thresh) & batched.large_enough(boxes, SMALLEST_DETECTION)
+        scores = batched.marked(good & valid[:, :, None], probabilities)
+        return select(
+            boxes.flatten(1, 2), labels.flatten(1), scores.flatten(1), heads.nms_thresh, heads.detections_per_img
+        )
+
+
+def select(
+    boxes: Tensor, labels: Tensor, scores: Tensor, iou_threshold: float, count: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Suppress overlapping detections of a class and keep the best.
+
+    Only the best candidates, ten for each place and a thousand at least, take part in the suppression.
+
+    Args:
+        boxes: `(B, N, 4)`; labels: `(B, N)`; scores: `(B, N)` with -1 for what is no detection.
+        iou_threshold: overlap from which the worse of two is dropped.
+        count: K.
+
+    Returns:
+        Boxes `(B, K, 4)`, labels `(B, K)`, scores `(B, K)` and number `(B,)`.
+    """
+    scores, index = batched.best(scores, max(LEAST_CANDIDATES, CANDIDATES_PER_DETECTION * count))
+    boxes, labels = batched.take(boxes, index), batched.take(labels, index)
+    scores, index = batched.best(batched.suppress(boxes, scores, labels, iou_threshold), count)
+    number = (scores > batched.INVALID).sum(dim=1)
+    return batched.take(boxes, index), batched.take(labels, index), scores, number
+
+
+def unpad(boxes: Tensor, labels: Tensor, scores: Tensor, numbers: Tensor, sizes: Tensor | None) -> list[Prediction]:
+    """Turn padded detections into one prediction per image, cut to the images' own sizes.
+
+    Args:
+        boxes: `(B, K, 4)`; labels, scores: `(B, K)`; numbers: `(B,)` detections before the padding.
+        sizes: `(B, 2)` height and width, or None for the whole canvas. A detection outside is dropped.
+    """
+    predictions = []
+    for image, number in enumerate(numbers.tolist()):
+        kept = boxes[image, :number]
+        if sizes is not None:
+            height, width = sizes[image].to(kept).unbind()
+            kept = torch.minimum(kept, torch.stack([width, height, width, height]))
+        inside = batched.large_enough(kept, SMALLEST_DETECTION)
+        predictions.append(
+            {"boxes": kept[inside], "labels": labels[image, :number][inside], "scores": scores[image, :number][inside]}
+        )
+    return predictions
+
+
+def _pool_for_export(features: list[Tensor], proposals: Tensor, pool: MultiScaleRoIAlign) -> Tensor:
+    """Pool all proposals on all levels and keep each one's own: more work, but no shape depends on values.
+
+    The level of a proposal is equation 1 of Lin et al., "Feature Pyramid Networks", arXiv:1612.03144.
+    """
+    batch, count = proposals.shape[0], proposals.shape[1]
+    rows = torch.arange(batch, device=proposals.device)[:, None, None].expand(-1, count, 1)
+    rois = torch.cat([rows.to(proposals.dtype), proposals], dim=-1).reshape(-1, 5)
+    side = ((rois[:, 3] - rois[:, 1]) * (rois[:, 4] - rois[:, 2])).sqrt()
+    mapper = pool.map_levels
+    level = torch.floor(mapper.lvl0 + torch.log2(side / mapper.s0) + mapper.eps).clamp(mapper.k_min, mapper.k_max)
+    pooled = None
+    for number, (feature, scale) in enumerate(zip(features, pool.scales, strict=True)):
+        own = (level == mapper.k_min + number).to(feature.dtype)[:, None, None, None]
+        part = roi_align(feature, rois, pool.output_size, scale, pool.sampling_ratio) * own
+        pooled = part if pooled is None else pooled + part
+    return pooled

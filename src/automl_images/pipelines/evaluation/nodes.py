@@ -1,0 +1,83 @@
+"""Nodes of the stage evaluation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from PIL import Image
+
+from automl_images.core.types import Table
+from automl_images.jobs.options import JobOptions
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from automl_images.models.trained import TrainedModel
+
+PICTURES = 6
+
+
+def predict_validation_data(
+    onnx_model: bytes, manifest: dict[str, Any], validation_data: Table, options: JobOptions
+) -> list[dict[str, Any]]:
+    """Return the ONNX model's response to every validation image; `manifest` says that it may be used."""
+    from automl_images.tasks import get_task
+
+    return get_task(options.task).predict(onnx_model, validation_data.rows, options.evaluation.model_dump())
+
+
+def evaluate_predictions(
+    predictions: list[dict[str, Any]], validation_data: Table, best_model: TrainedModel, options: JobOptions
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Return the flat metrics, and the evaluation with tables and curves."""
+    from automl_images.tasks import get_task
+
+    settings = options.evaluation.model_dump()
+    return get_task(options.task).evaluate(predictions, validation_data.rows, best_model, settings)
+
+
+def plot_precision_recall(evaluation: dict[str, Any]) -> go.Figure:
+    """Return the precision-recall curves of all classes as a chart."""
+    from automl_images.reporting.charts import precision_recall
+
+    return precision_recall(evaluation)
+
+
+def write_report(
+    options: JobOptions,
+    conversion_report: dict[str, Any],
+    split_report: dict[str, Any],
+    validation_data: Table,
+    augmentation_preview: Image.Image,
+    trials: pd.DataFrame,
+    curves: pd.DataFrame,
+    best_trial: dict[str, Any],
+    best_model: TrainedModel,
+    parity_report: dict[str, Any],
+    predictions: list[dict[str, Any]],
+    metrics: dict[str, float],
+    evaluation: dict[str, Any],
+) -> str:
+    """Return the report as one self-contained page."""
+    from automl_images.reporting.report import ReportContent, render_report
+    from automl_images.tasks import get_task
+
+    task = get_task(options.task)
+    return render_report(
+        ReportContent(
+            task=options.task,
+            options=options.model_dump(mode="json", exclude_defaults=True),
+            conversion=conversion_report,
+            split=split_report,
+            augmentation_preview=augmentation_preview,
+            trials=trials,
+            curves=curves,
+            best_trial=best_trial,
+            settings=best_model.settings,
+            parity=parity_report,
+            metrics=metrics,
+            evaluation=evaluation,
+            pictures=task.pictures(predictions, validation_data.rows, evaluation, PICTURES),
+        )
+    )

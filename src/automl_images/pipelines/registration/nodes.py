@@ -1,0 +1,80 @@
+"""Nodes of the stage registration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from automl_images.core.tracking import Tracker
+from automl_images.jobs.options import JobOptions
+from automl_images.jobs.store import JobStore
+
+VALIDATION_HASH = "validation_hash"
+
+
+def register_model(
+    best_trial: dict[str, Any],
+    split_report: dict[str, Any],
+    parity_report: dict[str, Any],
+    manifest: dict[str, Any],
+    metrics: dict[str, float],
+    evaluation: dict[str, Any],
+    trials: Any,
+    report: str,
+    jobs: JobStore,
+    tracker: Tracker,
+    options: JobOptions,
+) -> dict[str, Any]:
+    """Register the sealed model with its lineage and move the champion where the new model is not worse.
+
+    Returns:
+        What was registered: job, trial, model, metric with interval, version, who is the champion and why.
+    """
+    name = options.registration.model_name or f"automl-images-{options.task.replace('_', '-')}"
+    job = jobs.get(best_trial["job"])
+    metric_name = best_trial["primary_metric"]
+    metric = float(metrics[metric_name])
+    lineage = {
+        "task": options.task,
+        "job": job.name,
+        "trial": str(best_trial["trial"]),
+        "model_name": best_trial["model_name"],
+        metric_name: f"{metric:.5f}",
+        "training_hash": split_report["training"]["hash"],
+        VALIDATION_HASH: split_report["validation"]["hash"],
+        "parity": "passed" if parity_report["passed"] else "failed",
+        "onnx_sha256": manifest["onnx_sha256"],
+    }
+    run_id = job.run_id or tracker.start_job(job.name, options.task, {}, None)
+    tracker.log_metrics(run_id, {k: v for k, v in metrics.items() if v is not None}, step=0)
+    champion = tracker.champion(name)
+    version = tracker.register_model(run_id, Path(manifest["folder"]), name, lineage)
+    is_champion, reason = _decide(champion, metric_name, metric, lineage[VALIDATION_HASH])
+    if is_champion:
+        tracker.set_champion(name, version)
+    tracker.end(run_id, "Completed")
+    interval = evaluation["interval"]
+    return {
+        **best_trial,
+        "metric": metric,
+        "interval": [interval["low"], interval["high"]],
+        "trials": len(trials),
+        "registered_model": name,
+        "version": version,
+        "champion": is_champion,
+        "champion_version": version if is_champion or champion is None else champion["version"],
+        "reason": reason,
+        "lineage": lineage,
+    }
+
+
+def _decide(champion: dict[str, str] | None, metric_name: str, metric: float, validation_hash: str) -> tuple[bool, str]:
+    """Tell whether the new model becomes the champion, and why."""
+    if champion is None:
+        return True, "there was no champion"
+    if champion.get(VALIDATION_HASH) != validation_hash:
+        return False, "it was measured on other validation data, so the two cannot be compared"
+    old = float(champion.get(metric_name, "nan"))
+    if metric >= old:
+        return True, f"{metric_name} {metric:.4f} is not worse than {old:.4f}"
+    return False, f"its {metric_name} {old:.4f} is better"

@@ -1,0 +1,108 @@
+"""What a person should do next, read off the results; each sentence names the numbers that led to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from automl_images.reporting.charts import confusion_rows, words
+
+WIDE_INTERVAL = 0.1
+WEAK_CLASS = 0.1
+OFTEN_TAKEN_FOR = 0.1
+
+
+def advice(
+    settings: Mapping[str, Any],
+    best_trial: Mapping[str, Any],
+    trials: int,
+    evaluation: Mapping[str, Any],
+    findings: Mapping[str, Mapping[str, Any]],
+) -> list[str]:
+    """Return sentences, the most important first; none where all is well.
+
+    Args:
+        settings: of the best model, with `weights`.
+        best_trial: with `epochs`, `best_epoch`, `primary_metric`.
+        trials: how many there were.
+        evaluation: with `interval`, `per_label_metrics`, `per_image`, `confusion_matrix`.
+        findings: code to `severity` and `count`.
+    """
+    return [
+        *_about_weights(settings.get("weights", {})),
+        *_about_data(findings),
+        *_about_length(best_trial),
+        *_about_interval(evaluation, words(str(best_trial.get("primary_metric", "metric")))),
+        *_about_classes(evaluation),
+        *_about_search(trials),
+    ]
+
+
+def _about_weights(weights: Mapping[str, Any]) -> Iterator[str]:
+    if weights and not weights.get("pretrained", True):
+        yield (
+            "Training began from random weights, which needs many more images and epochs. Run once with a network, "
+            "or choose a model whose pretrained weights are at hand, such as one on efficientnet_lite0."
+        )
+
+
+def _about_data(findings: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    errors = {code: entry["count"] for code, entry in findings.items() if entry["severity"] == "error"}
+    if errors:
+        most = max(errors, key=lambda code: errors[code])
+        yield (
+            f"{sum(errors.values())} annotations or images were unusable, most often {most} ({errors[most]}). "
+            "Mend them in the source; they are listed under Data."
+        )
+
+
+def _about_length(best_trial: Mapping[str, Any]) -> Iterator[str]:
+    if best_trial.get("best_epoch") and best_trial["best_epoch"] == best_trial.get("epochs"):
+        yield (
+            f"The last epoch ({best_trial['epochs']}) was the best one, so the model may still have been improving: "
+            "raise number_of_epochs."
+        )
+
+
+def _about_interval(evaluation: Mapping[str, Any], metric: str) -> Iterator[str]:
+    interval = evaluation.get("interval") or {}
+    width = interval.get("high", 0) - interval.get("low", 0)
+    if interval.get("low", -1) >= 0 and width > WIDE_INTERVAL:
+        images = len(evaluation.get("per_image", {}).get("true_positives", []))
+        yield (
+            f"The {metric} is known only to ±{width / 2:.2f}, as it was measured on {images} images. Judge two models "
+            "by it only when they differ by more, or label more validation images."
+        )
+
+
+def _about_classes(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    rows = [row for row in evaluation.get("per_label_metrics", []) if row["average_precision"] >= 0]
+    if len(rows) < 2:
+        return
+    mean = sum(row["average_precision"] for row in rows) / len(rows)
+    worst = min(rows, key=lambda row: row["average_precision"])
+    if worst["average_precision"] < mean - WEAK_CLASS:
+        name = worst["class_name"]
+        yield (
+            f"{name} is the weakest class: average precision {worst['average_precision']:.2f} against a mean of "
+            f"{mean:.2f}{_taken_for(evaluation, name)}. More images of it help most."
+        )
+
+
+def _taken_for(evaluation: Mapping[str, Any], name: str) -> str:
+    columns, rows = confusion_rows(evaluation)
+    row = next((row for row in rows if row["name"] == name), None)
+    if row is None:
+        return ""
+    share, other = max((share, column) for share, column in zip(row["shares"], columns, strict=True) if column != name)
+    if share < OFTEN_TAKEN_FOR:
+        return ""
+    return f"; {share:.0%} are missed" if other == columns[-1] else f"; {share:.0%} are taken for {other}"
+
+
+def _about_search(trials: int) -> Iterator[str]:
+    if trials == 1:
+        yield (
+            "One configuration was tried. A search_space with limits.max_trials above 1 compares several models and "
+            "learning rates."
+        )

@@ -1,0 +1,132 @@
+"""The report of a run: one self-contained HTML page without script, that loads nothing from anywhere.
+
+Owns what the page is given and how it is put together; texts and layout stand in `templates/`. Names and messages from
+the user's data are escaped by the templates (autoescape), and a content security policy forbids the page everything but
+its own style and its embedded pictures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import jinja2
+import pandas as pd
+from PIL import Image
+
+from automl_images.core.errors import unknown_name
+from automl_images.reporting import sections, svg
+from automl_images.reporting.advice import advice
+from automl_images.reporting.charts import confusion_rows, learning_panels, precision_recall_panel, words
+from automl_images.reporting.command import reproduce
+from automl_images.reporting.environment import environment
+from automl_images.reporting.pictures import jpeg_uri
+
+PREVIEW_WIDTH = 1400
+PICTURE_WIDTH = 640
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReportContent:
+    """Everything the report shows.
+
+    Attributes:
+        task: pipeline name.
+        options: the job's parameters that differ from the defaults.
+        conversion: `training` and `validation` (or None), each with `summary` and `findings`.
+        split: report of the split, see `data.splitting.Split`.
+        augmentation_preview: grid of augmented samples.
+        trials: leaderboard, a row a trial.
+        curves: columns `trial`, `model_name`, `epoch`, `metric`, `value`.
+        best_trial: `job`, `trial`, `model_name`, `primary_metric`, `best_epoch`, `epochs`, `seconds`.
+        settings: of the best model, the content of settings.json.
+        parity: torch against onnxruntime, see `export.parity.ParityReport.as_dict`.
+        metrics: flat numbers by name; -1 or None where undefined.
+        evaluation: tables and curves, see `evaluation.detection.Evaluation.as_dict`, and `interval`.
+        pictures: `best` and `worst` predictions: lists of `image` (uint8 RGB array) and `caption`.
+    """
+
+    task: str
+    options: Mapping[str, Any]
+    conversion: Mapping[str, Any]
+    split: Mapping[str, Any]
+    augmentation_preview: Image.Image
+    trials: pd.DataFrame
+    curves: pd.DataFrame
+    best_trial: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    parity: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+    pictures: Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def render_report(content: ReportContent) -> str:
+    """Return the page as HTML text."""
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("automl_images.reporting"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {"number": sections.number, "setting": sections.setting, "words": words}
+    return templates.get_template("report.html.j2").render(_view(content))
+
+
+def _view(content: ReportContent) -> dict[str, Any]:
+    """Return the names that the templates know."""
+    primary = content.best_trial["primary_metric"]
+    columns, rows = confusion_rows(content.evaluation)
+    sides = sections.data_sides(content.conversion)
+    return {
+        "content": content,
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "headline": _headline(content, primary),
+        "advice": _advice(content, sides),
+        "sides": sides,
+        "balance": sections.class_balance(content.split),
+        "preview": jpeg_uri(content.augmentation_preview, PREVIEW_WIDTH),
+        "leaderboard": sections.leaderboard(content.trials, primary, content.best_trial["trial"]),
+        "weights": {**content.settings.get("weights", {}), "shown": sections.weights_source(_weights(content))},
+        "learning": [svg.drawing(panel) for panel in learning_panels(content.curves, primary)],
+        "metrics": sections.metric_rows(content.metrics, primary),
+        "classes": sections.class_rows(content.evaluation),
+        "precision_recall": svg.drawing(precision_recall_panel(content.evaluation)),
+        "confusion": {"columns": columns, "rows": rows},
+        "pictures": {side: _embedded(items) for side, items in content.pictures.items()},
+        "environment": environment(),
+        "reproduce": reproduce(content.task, content.options),
+        "lineage": sections.lineage(content.settings, content.split),
+    }
+
+
+def _headline(content: ReportContent, primary: str) -> dict[str, Any]:
+    if primary not in content.metrics:
+        raise KeyError(unknown_name("metric", primary, content.metrics))
+    interval = content.evaluation.get("interval") or {}
+    return {
+        "metric": primary,
+        "value": content.metrics[primary],
+        "interval": interval if interval.get("low", -1) >= 0 else None,
+        "training_images": content.split.get("training", {}).get("images"),
+        "validation_images": content.split.get("validation", {}).get("images"),
+        "classes": content.settings.get("classes", []),
+        "threshold": content.evaluation.get("operating_threshold"),
+        "time": sections.duration(float(content.trials["seconds"].sum())),
+    }
+
+
+def _weights(content: ReportContent) -> Mapping[str, Any]:
+    return content.settings.get("weights", {})
+
+
+def _advice(content: ReportContent, sides: Sequence[Mapping[str, Any]]) -> list[str]:
+    findings = {entry["code"]: entry for side in sides for entry in side["findings"]}
+    return advice(content.settings, content.best_trial, len(content.trials), content.evaluation, findings)
+
+
+def _embedded(items: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    return [{"source": jpeg_uri(item["image"], PICTURE_WIDTH), "caption": item["caption"]} for item in items]

@@ -1,0 +1,185 @@
+"""From results to the tables of the report: which rows, which columns, in which order, as which text.
+
+Everything here is plain values; escaping is the template's. A number that is missing or undefined is shown as a dash.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+import pandas as pd
+
+from automl_images.reporting.charts import words
+
+DASH = "–"
+EXAMPLES = 3
+_FIXED_COLUMNS = ("job", "trial", "status", "model_name", "epochs", "best_epoch", "seconds", "note", "folder")
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """Return a ratio or measure as text; None, NaN and -1 (undefined) as a dash."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return DASH if value is None else str(value)
+    if math.isnan(value) or value == -1:
+        return DASH
+    if isinstance(value, float) and value.is_integer() and abs(value) >= 10:
+        return f"{value:.0f}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}f}"
+
+
+def setting(value: Any) -> str:
+    """Return a hyper-parameter as text: few digits, and a dash where the model has no such setting."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return DASH
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as `45 s`, `12 min` or `3 h 05 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def leaderboard(trials: pd.DataFrame, metric: str, best: Any) -> dict[str, Any]:
+    """Return the trials, best first, with the hyper-parameters in which trials of one model differ.
+
+    Returns:
+        `columns` (names of those hyper-parameters) and `rows` of `trial`, `status`, `model`, `metric`, `share` (of the
+        best metric), `epochs`, `time`, `values`, `note`, `is_best`.
+    """
+    others = [name for name in trials.columns if name not in {*_FIXED_COLUMNS, metric}]
+    columns = [name for name in others if _differs(trials, name)]
+    ordered = trials.sort_values([metric, "trial"], ascending=[False, True], na_position="last")
+    rows = [
+        {
+            "trial": row["trial"],
+            "status": row["status"],
+            "model": row["model_name"],
+            "metric": number(row[metric]),
+            "epochs": f"{row['best_epoch']} of {row['epochs']}" if row["epochs"] else DASH,
+            "time": duration(float(row["seconds"])),
+            "values": [setting(row[name]) for name in columns],
+            "note": "" if setting(row["note"]) == DASH else row["note"],
+            "is_best": row["trial"] == best,
+        }
+        for row in ordered.to_dict("records")
+    ]
+    return {"columns": columns, "rows": rows}
+
+
+def _differs(trials: pd.DataFrame, name: str) -> bool:
+    groups = trials.assign(value=trials[name].map(str)).groupby("model_name")["value"]
+    return bool((groups.nunique() > 1).any())
+
+
+def class_rows(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for each class, the weakest first; `average_precision` also as share of the bar beside it."""
+    rows = evaluation.get("per_label_metrics", [])
+    ordered = sorted(rows, key=lambda row: (row["average_precision"], row["class_name"]))
+    return [{**row, "share": max(0.0, row["average_precision"])} for row in ordered]
+
+
+def metric_rows(metrics: Mapping[str, Any], primary: str) -> list[dict[str, Any]]:
+    """Return all metrics, the primary one first, else in the order given."""
+    names = sorted(metrics, key=lambda name: name != primary)
+    return [{"name": name, "value": number(metrics[name], 4), "is_primary": name == primary} for name in names]
+
+
+def data_sides(conversion: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what was read, one entry a source: `name`, `summary`, `facts`, `classes`, `findings`.
+
+    Args:
+        conversion: `training` and `validation` (or None), each with `summary` and `findings`; or one of them alone.
+    """
+    sides = {"training": conversion} if "summary" in conversion else conversion
+    return [_side(name, side) for name, side in sides.items() if isinstance(side, Mapping)]
+
+
+def _side(name: str, side: Mapping[str, Any]) -> dict[str, Any]:
+    summary = side.get("summary", {})
+    return {
+        "name": name,
+        "summary": summary,
+        "facts": {words(key): value for key, value in summary.items() if isinstance(value, int | str)},
+        "classes": _class_counts(summary.get("classes", {})),
+        "boxes": summary.get("box_sizes"),
+        "quantiles": _quantiles(summary),
+        "findings": _grouped(side.get("findings", []), summary.get("findings", {})),
+    }
+
+
+def _class_counts(classes: Mapping[str, Mapping[str, int]]) -> list[dict[str, Any]]:
+    most = max((entry["objects"] for entry in classes.values()), default=1) or 1
+    rows = [{"name": name, **entry, "share": entry["objects"] / most} for name, entry in classes.items()]
+    return sorted(rows, key=lambda row: (-row["objects"], row["name"]))
+
+
+def _quantiles(summary: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
+    sizes, boxes = summary.get("image_sizes") or {}, summary.get("box_sizes") or {}
+    found = {"image width": sizes.get("width"), "image height": sizes.get("height"), "box side": boxes.get("side")}
+    return {name: values for name, values in found.items() if values}
+
+
+def _grouped(findings: Sequence[Mapping[str, Any]], counts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return one entry a code, errors first: `code`, `severity`, `action`, `count` and the first `examples`."""
+    groups: dict[str, dict[str, Any]] = {}
+    for finding in findings:
+        known = {key: finding[key] for key in ("code", "severity", "action")}
+        group = groups.setdefault(finding["code"], {**known, "count": 0, "examples": []})
+        group["count"] += 1
+        if group["count"] <= EXAMPLES:
+            group["examples"].append({"message": finding["message"], "where": place(finding)})
+    for code, entry in counts.items():
+        groups.setdefault(code, {"code": code, "examples": [], **entry})
+    return sorted(groups.values(), key=lambda group: (group["severity"], -group["count"], group["code"]))
+
+
+def place(finding: Mapping[str, Any]) -> str:
+    """Return where a finding is: the file's last two names, the line or the id."""
+    file = "/".join(PurePath(str(finding["file"])).parts[-2:])
+    if finding.get("line") is not None:
+        return f"{file}, line {finding['line']}"
+    return f"{file}, id {finding['item']}" if finding.get("item") is not None else file
+
+
+def class_balance(split: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return for each class the images and objects of both sides, and the sides' bars as shares of the largest."""
+    classes = split.get("classes", {})
+    most = max((max(e["training_images"], e["validation_images"]) for e in classes.values()), default=1) or 1
+    return [
+        {
+            "name": name,
+            **entry,
+            "training_bar": entry["training_images"] / most,
+            "validation_bar": entry["validation_images"] / most,
+        }
+        for name, entry in classes.items()
+    ]
+
+
+def lineage(settings: Mapping[str, Any], split: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the model came from: names, hashes, seeds, weights."""
+    weights = settings.get("weights", {})
+    found = {
+        "job": settings.get("job"),
+        "trial": settings.get("trial"),
+        "seed": settings.get("hyperparameters", {}).get("random_seed"),
+        "data hash": settings.get("data_hash"),
+        "training side": split.get("training", {}).get("hash"),
+        "validation side": split.get("validation", {}).get("hash"),
+        "pretrained weights": weights_source(weights),
+        "weights SHA-256": weights.get("sha256"),
+        "weights licence": weights.get("licence"),
+    }
+    return {name: value for name, value in found.items() if value not in (None, "")}
+
+
+def weights_source(weights: Mapping[str, Any]) -> str:
+    """Return `kind: file name`, without the folder of a user's own file."""
+    kind, _, name = str(weights.get("source", "")).partition(":")
+    return f"{kind}: {PurePath(name).name}" if name else kind

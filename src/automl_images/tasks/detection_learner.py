@@ -1,0 +1,91 @@
+"""A detector with its data and its yardstick, as the trainer wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from automl_images.core.types import Detections, Objects
+from automl_images.data.tiling import merge
+from automl_images.evaluation.detection import detection_metrics
+from automl_images.models.base import Detector, Prediction
+from automl_images.tasks.detection_data import DetectionBatch, DetectionItem, Piece, TrainingSet, ValidationSet
+
+EVALUATION_SCORE = 0.01
+"""Score from which detections count for the mean average precision; far below what is shown to anyone."""
+
+
+class DetectionLearner:
+    """Implements `training.learner.Learner` for boxes.
+
+    Args:
+        model: the network.
+        training_set, validation_set: see `detection_data`.
+        unaugmented_training_set: the training images as validation samples.
+        hyperparameters: resolved.
+        primary_metric: larger is better.
+    """
+
+    def __init__(
+        self,
+        model: Detector,
+        training_set: TrainingSet,
+        validation_set: ValidationSet,
+        unaugmented_training_set: ValidationSet,
+        hyperparameters: Mapping[str, Any],
+        primary_metric: str,
+    ) -> None:
+        self.model = model
+        self.training_set = training_set
+        self.validation_set = validation_set
+        self.unaugmented_training_set = unaugmented_training_set
+        self.hyperparameters = hyperparameters
+        self.primary_metric = primary_metric
+        model.set_score_threshold(EVALUATION_SCORE)
+
+    def collate(self, samples: Sequence[DetectionItem | None]) -> DetectionBatch | None:
+        """Make a batch of the samples that could be read."""
+        items = [sample for sample in samples if sample is not None]
+        return DetectionBatch.of(items) if items else None
+
+    def losses(self, model: nn.Module, batch: DetectionBatch) -> Mapping[str, Tensor]:
+        """Return the network's losses."""
+        return model(batch.images, batch.targets, batch.sizes)
+
+    def predict(self, model: nn.Module, batch: DetectionBatch) -> list[Detections]:
+        """Return the detections of each image in its own pixels; those of tiles are merged."""
+        found = iter(model(batch.images, None, batch.sizes))
+        threshold = self.hyperparameters["tile_predictions_nms_threshold"]
+        results = []
+        for item in batch.items:
+            parts = [_in_image(next(found), piece) for piece in item.pieces]
+            results.append(parts[0] if len(parts) == 1 else merge(parts, threshold))
+        return results
+
+    def truths(self, batch: DetectionBatch) -> list[Objects]:
+        """Return the ground truth of each image in its own pixels."""
+        return [item.truth for item in batch.items]
+
+    def metrics(self, predictions: Sequence[Detections], truths: Sequence[Objects]) -> dict[str, float]:
+        """Return the metrics that `validation_metric_type` asks for."""
+        return detection_metrics(
+            predictions,
+            truths,
+            len(self.model.classes),
+            iou_threshold=self.hyperparameters["validation_iou_threshold"],
+            metric_type=self.hyperparameters["validation_metric_type"],
+            operating_threshold=self.hyperparameters["box_score_threshold"],
+        )
+
+
+def _in_image(prediction: Prediction, piece: Piece) -> Detections:
+    boxes = piece.placement.to_image(prediction["boxes"].float().cpu().numpy())
+    shifted = boxes + np.asarray([piece.left, piece.top] * 2, np.float32)
+    found = Detections(
+        shifted.astype(np.float32), prediction["labels"].cpu().numpy(), prediction["scores"].float().cpu().numpy()
+    )
+    has_area = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return found.take(has_area)

@@ -1,0 +1,83 @@
+"""The process of one trial: `python -m automl_images.tasks.run_trial FOLDER`.
+
+Reads the request in the folder, trains, and leaves the outcome there. The parent keeps our standard input open; when it
+ends the parent is gone, and so are we.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+from automl_images.core.errors import AutoMLImagesError, DataError
+from automl_images.core.events import EventLog
+from automl_images.core.files import write_json
+from automl_images.core.types import Table
+from automl_images.data.mltable import read_table
+from automl_images.data.splitting import data_hash
+from automl_images.sweep.trials import EVENTS, TrialRequest
+from automl_images.tasks import get_task
+from automl_images.training.learner import Learner
+from automl_images.training.settings import TrainingSettings
+from automl_images.training.trainer import train
+
+WEIGHTS_INFO = "weights.json"
+
+
+def run(folder: Path) -> None:
+    """Train the trial whose request lies in `folder`.
+
+    Raises:
+        DataError: the tables hold other data than the request names.
+    """
+    request = TrialRequest.load(folder)
+    events = EventLog(folder / EVENTS)
+    try:
+        learner = _prepare(request, folder, events)
+    except AutoMLImagesError as error:
+        events.write("failed", kind=type(error).__name__, reason=str(error))
+        raise
+    train(learner, TrainingSettings.from_hyperparameters(request.hyperparameters), folder, events=events)
+
+
+def main() -> int:
+    """Run the trial of the folder named on the command line and return the exit code."""
+    folder = Path(sys.argv[1])
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        run(folder)
+    except AutoMLImagesError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201 - the console.log of the trial
+        return error.exit_code
+    return 0
+
+
+def _end_with_parent() -> None:
+    while sys.stdin.buffer.read(1):
+        pass
+    os._exit(1)
+
+
+def _prepare(request: TrialRequest, folder: Path, events: EventLog) -> Learner:
+    training, validation = read_table(request.training_table), read_table(request.validation_table)
+    _require_same_data(request, training, validation)
+    learner, weights = get_task(request.task).learner(request, training.rows, validation.rows)
+    write_json(folder / WEIGHTS_INFO, weights.as_dict())
+    if weights.note:
+        events.write("weights", message=weights.note)
+    return learner
+
+
+def _require_same_data(request: TrialRequest, training: Table, validation: Table) -> None:
+    found = data_hash(training.rows, validation.rows)
+    if found != request.data_hash:
+        raise DataError(
+            f"The tables {request.training_table} and {request.validation_table} changed since the job began. "
+            "Run the pipeline from validation_split on; it starts a new job for the new data."
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

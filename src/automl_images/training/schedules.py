@@ -1,0 +1,38 @@
+"""The learning rate as a function of the batch's number: no state, hence nothing to restore.
+
+Source: specification, section G. Steps count batches, not changes of the weights. The first batch has rate 0, so with
+`gradient_accumulation_step` 1 the first change of the weights is none; on tiny sets (one or two batches an epoch)
+that is a noticeable part of the warm-up.
+"""
+
+from __future__ import annotations
+
+import math
+
+from automl_images.training.settings import TrainingSettings
+
+
+def learning_rate_factor(settings: TrainingSettings, step: int, steps_per_epoch: int) -> float:
+    """Return what the peak learning rate is multiplied by.
+
+    Args:
+        settings: scheduler, its shape, and the number of epochs.
+        step: number of the batch from the beginning of training, from 0.
+        steps_per_epoch: batches in an epoch.
+
+    Returns:
+        A factor in [0, 1].
+    """
+    if settings.learning_rate_scheduler == "step":
+        return settings.step_lr_gamma ** (step // steps_per_epoch // settings.step_lr_step_size)
+    warmup = settings.warmup_cosine_lr_warmup_epochs * steps_per_epoch
+    total = settings.number_of_epochs * steps_per_epoch
+    return warmup_cosine(step, warmup, total, settings.warmup_cosine_lr_cycles)
+
+
+def warmup_cosine(step: int, warmup: int, total: int, cycles: float) -> float:
+    """Return a linear rise over `warmup` steps, then `cycles` waves of a cosine up to step `total`."""
+    if step < warmup:
+        return step / max(1, warmup)
+    progress = (step - warmup) / max(1, total - warmup)
+    return max(0.0, 0.5 * (1.0 + math.cos(2.0 * math.pi * cycles * progress)))

@@ -1,0 +1,160 @@
+"""One change of the weights: device, precision, model, optimiser, clipping and moving average, through Accelerate.
+
+Knows batches and nothing of epochs, schedules, files or metrics: `trainer.py` calls it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import parse_flag_from_env
+from torch import Tensor, nn
+
+from automl_images.core.errors import SettingsError
+from automl_images.training.ema import WeightAverage
+from automl_images.training.learner import Batch, Learner
+from automl_images.training.memory import attempt
+from automl_images.training.optimizers import make_optimizer, peak_learning_rate
+from automl_images.training.settings import TrainingSettings
+
+
+class Stepper:
+    """The learner's network made ready for training on the device that Accelerate finds.
+
+    Attributes:
+        accelerator: Accelerate's entry point; knows the device and the other processes.
+        parts: into how many pieces a training batch is cut for want of memory; gradients of the pieces add up, so
+            the effective batch stays.
+    """
+
+    def __init__(self, learner: Learner, settings: TrainingSettings) -> None:
+        self._learner, self._settings = learner, settings
+        self.accelerator = _accelerator(settings.mixed_precision)
+        self.parts = 1
+        network = learner.model.to(self.accelerator.device)
+        if self.accelerator.device.type == "cuda":
+            network.to(memory_format=torch.channels_last)
+        self._average = WeightAverage(network) if settings.ema else None
+        self._peak_rate = peak_learning_rate(settings, self.accelerator.num_processes)
+        optimizer = make_optimizer(network, settings, self.accelerator.num_processes)
+        if settings.compile:
+            network.compile()
+        self._network = network
+        self._model = self.accelerator.prepare_model(network)
+        self._optimizer = self.accelerator.prepare_optimizer(optimizer)
+        if self._average is not None:
+            self.accelerator.prepare_model(self._average.module, evaluation_mode=True)
+
+    @property
+    def best_model(self) -> nn.Module:
+        """The network that is evaluated and kept: the moving average where there is one."""
+        return self._network if self._average is None else self._average.module
+
+    def train_mode(self) -> None:
+        """Switch the network to training; the moving average always stays in eval mode."""
+        self._model.train()
+
+    def gradients(self, batches: Sequence[Batch]) -> Tensor | None:
+        """Add up the gradients of batches that make one change of the weights.
+
+        The loss is the mean over all images of `batches`, so that accumulation equals one large batch also where the
+        last batch is smaller.
+
+        Returns:
+            The loss, `()` on the device; None when memory did not suffice (no gradient is left then).
+        """
+        loss = attempt(lambda: self._add_gradients(batches))
+        if loss is None:
+            self._optimizer.zero_grad()
+        return loss
+
+    def change_weights(self, factor: float) -> float:
+        """Clip the gradients, let the optimiser act and update the moving average.
+
+        Args:
+            factor: of the schedule, times the peak learning rate.
+
+        Returns:
+            The learning rate.
+        """
+        rate = self._peak_rate * factor
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._clip()
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        if self._average is not None:
+            self._average.update(self._network)
+        return rate
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that changes from step to step, as tensors and plain values."""
+        scaler = self.accelerator.scaler
+        return {
+            "model": self._network.state_dict(),
+            "average": None if self._average is None else self._average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "parts": self.parts,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self._network.load_state_dict(state["model"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        if self.accelerator.scaler is not None and state["scaler"]:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self.parts = state["parts"]
+
+    def close(self) -> None:
+        """Give the learner its network back as it was, without wrappers, with the weights of now."""
+        self.accelerator.unwrap_model(self._model, keep_fp32_wrapper=False)
+        self.accelerator.free_memory()
+
+    def _add_gradients(self, batches: Sequence[Batch]) -> Tensor:
+        pieces = [piece for batch in batches for piece in (batch.split(self.parts) if self.parts > 1 else [batch])]
+        images = sum(len(piece) for piece in pieces)
+        total = torch.zeros((), device=self.accelerator.device)
+        for number, piece in enumerate(pieces, start=1):
+            is_last = number == len(pieces)
+            with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self._model):
+                losses = self._learner.losses(self._model, piece.to(self.accelerator.device, non_blocking=True))
+                loss = torch.stack([value.float() for value in losses.values()]).sum() * (len(piece) / images)
+                self.accelerator.backward(loss)
+            total += loss.detach()
+        return total
+
+    def _clip(self) -> None:
+        bound = self._settings.gradient_clip
+        if bound == 0:
+            return
+        parameters = [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
+        if self._settings.gradient_clip_type == "norm":
+            self.accelerator.clip_grad_norm_(parameters, bound)
+        else:
+            self.accelerator.clip_grad_value_(parameters, bound)
+
+
+def _accelerator(mixed_precision: str) -> Accelerator:
+    AcceleratorState._reset_state()  # an earlier training of this process may have had another precision
+    device_type = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device.type
+    if mixed_precision == "fp16" and device_type != "cuda":
+        raise SettingsError(
+            f"mixed_precision fp16 needs a CUDA device, the device is {device_type!r}. Use auto, no or bf16."
+        )
+    if mixed_precision == "auto":
+        mixed_precision = _best_precision(device_type)
+    return Accelerator(mixed_precision=mixed_precision)
+
+
+def _best_precision(device_type: str) -> str:
+    if device_type != "cuda":
+        return "no"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"

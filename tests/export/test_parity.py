@@ -1,0 +1,153 @@
+import copy
+import dataclasses
+import json
+import math
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from automl_images.core.errors import ParityError
+from automl_images.export.parity import check_parity, require_parity
+from automl_images.export.torch_backend import TorchBackend
+from automl_images.inference.predictor import Predictor
+
+
+def _count(predictions, truths):
+    """A metric of the test: the mean score of all detections."""
+    assert len(predictions) == len(truths)
+    scores = np.concatenate([found.scores for found in predictions])
+    return float(scores.mean()) if len(scores) else math.nan
+
+
+def _check(network, candidate, images, **options):
+    reference = Predictor(TorchBackend(network.spec, network.metadata), network.metadata)
+    return check_parity(reference, candidate, images, [None] * len(images), _count, **options)
+
+
+@pytest.fixture(params=["padded", "yolo"])
+def exported(request):
+    network = request.getfixturevalue(request.param)
+    return network, request.getfixturevalue(f"{request.param}_file")[0]
+
+
+def test_an_exported_network_passes(exported, images):
+    network, path = exported
+    report = _check(network, Predictor.from_onnx(path, threads=1), images)
+    require_parity(report.as_dict())
+    assert report.passed
+    assert report.reference_metric == pytest.approx(report.candidate_metric, abs=1e-5)
+    names = [case.name for case in report.cases]
+    assert names == [
+        "validation images in batches",
+        "validation images one by one",
+        "images of other sizes and shapes",
+        "grey and noise",
+        "a threshold that nothing reaches",
+    ]
+    assert all(case.largest_box_difference < 1e-2 and case.unmatched == 0 for case in report.cases)
+    assert report.cases[0].detections > 10
+    assert report.cases[-1].detections == 0
+    assert json.loads(json.dumps(report.as_dict()))["passed"] is True
+
+
+def test_tiles_are_compared_too(yolo, yolo_file, images):
+    tiled = yolo.metadata.model_copy(update={"tile_grid_size": (2, 2)})
+    reference = Predictor(TorchBackend(yolo.spec, tiled), tiled)
+    candidate = Predictor(Predictor.from_onnx(yolo_file[0], threads=1).backend, tiled)
+    require_parity(check_parity(reference, candidate, images[:4], [None] * 4, _count).as_dict())
+
+
+def test_normalisation_inside_is_compared_too(yolo, images, tmp_path):
+    from automl_images.export.onnx import export_onnx
+
+    inside = dataclasses.replace(yolo, metadata=yolo.metadata.model_copy(update={"onnx_normalization": True}))
+    export_onnx(inside.spec, tmp_path / "model.onnx", inside.metadata, inside.example)
+    require_parity(_check(inside, Predictor.from_onnx(tmp_path / "model.onnx", threads=1), images[:4]).as_dict())
+
+
+def _with_other_weights(path, change):
+    model = onnx.load(path)
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.float32 and values.ndim == 4:
+            tensor.CopyFrom(numpy_helper.from_array(change(values).astype(np.float32), tensor.name))
+    return Predictor.from_onnx(model.SerializeToString(), threads=1)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda w: w * 1.05, lambda w: w[:, ::-1], lambda w: np.round(w, 2)], ids=["scaled", "bgr", "rounded"]
+)
+def test_a_changed_model_fails(yolo, yolo_file, images, change):
+    report = _check(yolo, _with_other_weights(yolo_file[0], change), images)
+    assert not report.passed
+    with pytest.raises(ParityError, match=r"validation images in batches: .* detections differ"):
+        require_parity(report.as_dict())
+
+
+def test_other_thresholds_fail(yolo, yolo_file, images):
+    """The same network with another post-processing is not the same model."""
+    backend = Predictor.from_onnx(yolo_file[0], threads=1).backend
+    report = _check(yolo, Predictor(backend, yolo.metadata.model_copy(update={"nms_iou_threshold": 0.2})), images)
+    assert not report.passed
+    assert report.cases[0].unmatched > 0
+
+
+def test_a_shifted_label_fails(padded, padded_file, images):
+    backend = Predictor.from_onnx(padded_file[0], threads=1).backend
+
+    class Shifted:
+        dynamic_batch = True
+
+        def run(self, batch):
+            boxes, labels, scores, count = backend.run(batch)
+            return [boxes, labels % 3 + 1, scores, count]
+
+    report = _check(padded, Predictor(Shifted(), padded.metadata), images)
+    assert not report.passed
+    assert report.cases[0].label_mismatches > 0
+
+
+def test_nothing_found_is_no_proof(padded, padded_file):
+    black = [np.zeros((64, 64, 3), np.uint8)] * 2
+
+    class Blind:
+        dynamic_batch = True
+
+        def run(self, batch):
+            n = len(batch)
+            return [
+                np.zeros((n, 3, 4), np.float32),
+                np.ones((n, 3), np.int64),
+                -np.ones((n, 3), np.float32),
+                np.zeros(n, np.int64),
+            ]
+
+    blind = Predictor(Blind(), padded.metadata)
+    report = check_parity(blind, blind, black, [None] * 2, _count)
+    assert not report.passed
+    assert report.as_dict()["reference_metric"] is None
+    with pytest.raises(ParityError, match="nothing was compared"):
+        require_parity(report.as_dict())
+
+
+def test_another_metric_fails(yolo, yolo_file, images):
+    reference = Predictor(TorchBackend(yolo.spec, yolo.metadata), yolo.metadata)
+    values = iter([0.5, 0.6])
+    report = check_parity(
+        reference, Predictor.from_onnx(yolo_file[0], threads=1), images[:2], [None] * 2, lambda *_: next(values)
+    )
+    with pytest.raises(ParityError, match=r"primary metric 0\.50000 against 0\.60000"):
+        require_parity(report.as_dict())
+
+
+def test_the_reference_is_a_copy(yolo):
+    network = copy.deepcopy(yolo.spec.module)
+    backend = TorchBackend(dataclasses.replace(yolo.spec, module=network), yolo.metadata)
+    batch = np.ones((1, 3, 128, 128), np.float32)
+    before = backend.run(batch)[0]
+    with torch.no_grad():
+        network.head[0].weight.zero_()
+    np.testing.assert_array_equal(backend.run(batch)[0], before)

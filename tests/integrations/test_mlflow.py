@@ -1,0 +1,60 @@
+"""MLflow for real, on SQLite in a temporary folder."""
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from automl_images.integrations.mlflow import MLflowTracker
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory):
+    return MLflowTracker("sqlite:///store/mlflow.db", "tests", tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture
+def model_folder(tmp_path):
+    node = helper.make_node("Identity", ["x"], ["y"])
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
+    graph = helper.make_graph([node], "g", value[:1], value[1:])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), tmp_path / "model.onnx"
+    )
+    (tmp_path / "labels.json").write_text('["a"]')
+    return tmp_path
+
+
+def test_a_job_with_nested_trials_is_recorded(tracker):
+    job = tracker.start_job("calm_otter", "object_detection", {"model_name": "yolov5"}, None)
+    trial = tracker.start_trial(job, 0, {"learning_rate": 0.1}, None)
+    tracker.log_metrics(trial, {"mean_average_precision": 0.5, "AP @[ IoU=0.50 ]": 0.4}, 1)
+    tracker.log_metrics(trial, {"mean_average_precision": 0.6}, 2)
+    tracker.end(trial, "Completed")
+    tracker.end(job, "Canceled")
+    runs = {run.info.run_id: run for run in tracker._client.search_runs([tracker._experiment_id])}
+    assert runs[trial].data.tags["mlflow.parentRunId"] == job
+    assert runs[trial].data.params == {"learning_rate": "0.1"}
+    assert runs[trial].data.metrics["mean_average_precision"] == 0.6
+    assert (runs[trial].info.status, runs[job].info.status) == ("FINISHED", "KILLED")
+    history = tracker._client.get_metric_history(trial, "mean_average_precision")
+    assert [(m.step, m.value) for m in history] == [(1, 0.5), (2, 0.6)]
+    assert tracker.start_job("calm_otter", "object_detection", {}, job) == job
+    assert tracker._client.get_run(job).info.status == "RUNNING"
+
+
+def test_a_registered_model_holds_all_files_and_the_champion_moves_on_demand(tracker, model_folder):
+    job = tracker.start_job("keen_crane", "object_detection", {}, None)
+    assert tracker.champion("m") is None
+    first = tracker.register_model(job, model_folder, "m", {"validation_hash": "abc"})
+    assert tracker.champion("m") is None
+    tracker.set_champion("m", first)
+    second = tracker.register_model(job, model_folder, "m", {"validation_hash": "def"})
+    assert (first, second) == ("1", "2")
+    assert tracker.champion("m") == {"validation_hash": "abc", "version": "1"}
+    names = {item.path for item in tracker._client.list_artifacts(job, "model")}
+    assert {"model/MLmodel", "model/model.onnx", "model/labels.json"} <= names
+
+
+def test_the_store_lies_where_the_project_is(tracker):
+    assert tracker.uri.startswith("sqlite:////")
+    assert tracker.uri.endswith("/store/mlflow.db")

@@ -1,0 +1,43 @@
+import pytest
+
+from automl_images.core.errors import JobError
+from automl_images.jobs.store import JobStore
+
+
+def test_an_unfinished_job_goes_on_and_a_finished_one_is_run_anew(tmp_path):
+    store = JobStore(tmp_path)
+    first, said = store.open("same", None, {"data": "a"})
+    assert said.endswith("new.")
+    again, said = JobStore(tmp_path).open("same", None, {"data": "a"})
+    assert again.name == first.name
+    assert "goes on" in said
+    again.set_status("Completed")
+    third, said = store.open("same", None, {"data": "a"})
+    assert third.name != first.name
+    assert first.name in said
+
+
+def test_other_work_is_another_job(tmp_path):
+    store = JobStore(tmp_path)
+    assert store.open("a", None, {})[0].name != store.open("b", None, {})[0].name
+
+
+def test_a_named_job_is_found_again_even_when_finished(tmp_path):
+    store = JobStore(tmp_path)
+    store.open("a", "night-run", {"data": "x"})[0].set_status("Completed")
+    job, said = store.open("a", "night-run", {"data": "x"})
+    assert job.name == "night-run"
+    assert "not run again" in said
+
+
+def test_a_name_is_not_used_for_other_work(tmp_path):
+    store = JobStore(tmp_path)
+    store.open("a", "night-run", {"data": "x", "task": "t"})
+    with pytest.raises(JobError, match="exists with other data"):
+        store.open("b", "night-run", {"data": "y", "task": "t"})
+
+
+@pytest.mark.parametrize("name", ["../up", "", "a b", "-x"])
+def test_names_that_are_no_folder_names_are_refused(tmp_path, name):
+    with pytest.raises(JobError, match="letters, digits"):
+        JobStore(tmp_path).open("a", name, {})
