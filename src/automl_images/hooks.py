@@ -15,6 +15,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
+from automl_images.augmentation.advanced_settings import AdvancedSettings
 from automl_images.core.errors import SettingsError, unknown_name
 from automl_images.core.hyperparameters import canonical
 from automl_images.integrations.mlflow import MLflowTracker
@@ -81,7 +82,7 @@ def check_parameters(params: dict[str, Any]) -> None:
             options = parse_job_options(task, params[task])
             if options.task != task:
                 raise SettingsError(f"{task}.task must be {task!r}, got {options.task!r}.")
-            canonical(options.training_parameters)
+            AdvancedSettings.from_dict(canonical(options.training_parameters).get("advanced_settings"))
             check(options.search_space)
 
 

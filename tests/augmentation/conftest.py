@@ -21,10 +21,10 @@ def painted_sample(height: int, width: int, count: int = 3, seed: int = 0, masks
     boxes, labels = [], []
     for column in range(count):  # one rectangle a column
         low, high = width * column // count, width * (column + 1) // count
-        if high - low < 2 or height < 2:
+        if high - low < 4 or height < 4:
             continue
-        x0, y0 = rng.integers(low, high - 1), rng.integers(0, height - 1)
-        x1, y1 = rng.integers(x0 + 1, high + 1), rng.integers(y0 + 1, height + 1)
+        x0, y0 = rng.integers(low, high - 3), rng.integers(0, height - 3)
+        x1, y1 = rng.integers(x0 + 3, high + 1), rng.integers(y0 + 3, height + 1)
         label = int(rng.integers(0, 20))
         image[y0:y1, x0:x1] = class_colour(label)
         boxes.append((x0, y0, x1, y1))

@@ -60,14 +60,14 @@ def test_crop_changes_nothing_where_no_rectangle_is_acceptable() -> None:
         assert random_crop_containing_boxes(wide, CropParameters(), generator_for(seed), no_other) is wide
 
 
-def test_crop_without_boxes_takes_any_rectangle() -> None:
+def test_crop_without_boxes_takes_rectangles_of_any_place() -> None:
     sample = sample_with([], height=150, width=150)
     sizes = set()
     for seed in range(40):
         found = random_crop_containing_boxes(sample, CropParameters(), generator_for(seed), no_other)
         assert found.height * found.width >= 0.6 * 150 * 150
         sizes.add((found.height, found.width))
-    assert len(sizes) > 20
+    assert len(sizes) > 30
 
 
 def test_expand_places_the_image_on_the_mean_of_imagenet() -> None:

@@ -34,7 +34,7 @@ def test_the_name_stands_above_its_box_in_the_box_colour() -> None:
     drawn = draw_boxes(grey(), [[50, 60, 150, 160]], ["cat"], colours=[(0, 90, 0)])
     above = drawn[40:58, 52:70].reshape(-1, 3)
     assert (above == (0, 90, 0)).all(axis=1).mean() > 0.3
-    assert (above == (255, 255, 255)).all(axis=1).any(), "white letters on dark green"
+    assert (above > 180).all(axis=1).any(), "white letters on dark green"
 
 
 def test_scores_are_written_behind_the_name() -> None:

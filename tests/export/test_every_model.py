@@ -100,8 +100,8 @@ def _exported(name, folder, steps, **options):
     return report
 
 
-def test_the_quick_model_passes_the_gate(tmp_path):
-    report = _exported(QUICK, tmp_path, steps=6)
+def test_a_small_yolo_passes_the_gate(tmp_path):
+    report = _exported("yolov5", tmp_path, steps=4)
     require_parity(report.as_dict())
     assert report.cases[0].matched > 20
 

@@ -6,6 +6,7 @@ import torch
 from automl_images.core.hyperparameters import resolve
 from automl_images.models import weights
 
+
 @pytest.fixture(autouse=True)
 def _no_hub(monkeypatch, tmp_path):
     """Neither the network nor the caches of the machine decide what these tests see."""
@@ -31,7 +32,11 @@ def batch():
     """Two images of bright rectangles on noise with their boxes; the third image is empty and smaller."""
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(3, 3, 128, 160, generator=generator) * 0.4 - 1
-    boxes = [torch.tensor([[16.0, 20, 70, 90], [90, 40, 150, 110]]), torch.tensor([[40.0, 30, 120, 80]]), torch.zeros(0, 4)]
+    boxes = [
+        torch.tensor([[16.0, 20, 70, 90], [90, 40, 150, 110]]),
+        torch.tensor([[40.0, 30, 120, 80]]),
+        torch.zeros(0, 4),
+    ]
     labels = [torch.tensor([0, 2]), torch.tensor([1]), torch.zeros(0, dtype=torch.int64)]
     for image, image_boxes, image_labels in zip(images, boxes, labels, strict=True):
         for (x1, y1, x2, y2), label in zip(image_boxes.int().tolist(), image_labels.tolist(), strict=True):

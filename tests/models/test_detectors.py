@@ -161,14 +161,15 @@ def test_pretrained_backbone_rests_its_norms_and_random_one_does_not(settings):
 
 
 def test_overfits_one_batch(settings, batch):
-    model, history = trained(LITE, settings, batch, steps=30, rate=1e-3, layers_to_freeze=2)
+    model, history = trained(LITE, settings, batch, steps=25, rate=1e-3, layers_to_freeze=3)
     assert history[-1] < 0.35 * history[0]
     with torch.no_grad():
         found = model(batch[0], sizes=batch[2])
     for image, target in zip(found[:2], batch[1][:2], strict=True):
-        overlap, best = box_iou(target["boxes"], image["boxes"]).max(1)
-        assert (overlap > 0.5).all()
-        assert torch.equal(image["labels"][best], target["labels"])
+        hits = box_iou(target["boxes"], image["boxes"]) > 0.5
+        assert hits.any(1).all()
+        surest = hits.int().argmax(1)  # detections come by falling score
+        assert torch.equal(image["labels"][surest], target["labels"])
 
 
 @pytest.mark.slow
@@ -179,14 +180,14 @@ def test_each_overfits_one_batch(name, settings, batch):
 
 
 def test_rcnn_detects_what_torchvision_does(settings, batch):
-    model, _ = trained(LITE, settings, batch, steps=8, rate=1e-3)
+    model, _ = trained(LITE, settings, batch, steps=4, rate=2e-4, box_score_threshold=0.02)
     stock = FasterRCNN(model.backbone, len(CLASSES) + 1).eval()
     stock.rpn, stock.roi_heads = model.rpn, model.roi_heads
     stock.transform.image_mean, stock.transform.image_std = [0.0] * 3, [1.0] * 3
     stock.transform.min_size, stock.transform.max_size = (128,), 160
     with torch.no_grad():
         expected, actual = stock(list(batch[0])), model(batch[0])
-    assert sum(len(found["boxes"]) for found in expected) > 20
+    assert sum(len(found["boxes"]) for found in expected) > 20, [len(found["boxes"]) for found in actual]
     for one, other in zip(expected, actual, strict=True):
         assert_same_set({**one, "labels": one["labels"] - 1}, other)
 
@@ -200,6 +201,6 @@ def test_retinanet_detects_what_torchvision_does(settings, batch):
     stock.transform.min_size, stock.transform.max_size = (128,), 160
     with torch.no_grad():
         expected, actual = stock(list(batch[0])), model(batch[0])
-    assert sum(len(found["boxes"]) for found in expected) > 20
+    assert sum(len(found["boxes"]) for found in expected) > 20, [len(found["boxes"]) for found in actual]
     for one, other in zip(expected, actual, strict=True):
         assert_same_set(one, other)

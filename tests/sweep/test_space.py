@@ -4,7 +4,7 @@ import pytest
 
 from automl_images.core.errors import SettingsError, TrainingError
 from automl_images.sweep.selection import best_trial
-from automl_images.sweep.space import check, model_names, sample
+from automl_images.sweep.space import check, sample
 
 SPACE = [
     {"model_name": "yolov5", "learning_rate": {"type": "uniform", "min_value": 0.001, "max_value": 0.01}},
@@ -57,12 +57,6 @@ def test_a_trial_depends_on_seed_and_number_only():
 def test_mistakes_are_named_with_their_path(space, message):
     with pytest.raises(SettingsError, match=message):
         check(space)
-
-
-def test_every_model_of_a_job_is_found():
-    assert model_names(SPACE, {}, "yolov5") == ["yolov5", "fasterrcnn_resnet18_fpn", "retinanet_resnet50_fpn"]
-    assert model_names([{"learning_rate": 0.1}], {"model_name": "a"}, "b") == ["a"]
-    assert model_names([], {}, "b") == ["b"]
 
 
 def test_the_best_trial_wins_and_of_equals_the_earlier():

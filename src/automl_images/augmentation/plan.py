@@ -7,9 +7,9 @@ and which model has which style to the catalogue.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from automl_images.augmentation.advanced_settings import AdvancedSettings
 from automl_images.augmentation.steps import STEPS
@@ -20,6 +20,8 @@ Style = Literal["crop_expand_flip", "mosaic"]
 PREPROCESSING_NOTE = (
     "Afterwards every image is resized and normalised as its model demands; validation images get only that."
 )
+
+_ANY_SIZE = 32  # stands for a size that is not known yet, when parameters are checked
 
 
 class Step(BaseModel):
@@ -57,6 +59,14 @@ class OneOf(BaseModel):
         return self
 
 
+def _kind(entry: Any) -> str:
+    return "one_of" if isinstance(entry, OneOf) or (isinstance(entry, dict) and "one_of" in entry) else "step"
+
+
+Entry = Annotated[Annotated[Step, Tag("step")] | Annotated[OneOf, Tag("one_of")], Discriminator(_kind)]
+"""One line of a plan."""
+
+
 class AugmentationPlan(BaseModel):
     """What happens to a training image, in order.
 
@@ -69,7 +79,7 @@ class AugmentationPlan(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Literal[1] = 1
-    training: tuple[Step | OneOf, ...] = ()
+    training: tuple[Entry, ...] = ()
     preprocessing: str = PREPROCESSING_NOTE
 
     @classmethod
@@ -84,7 +94,7 @@ class AugmentationPlan(BaseModel):
         except ValidationError as error:
             raise SettingsError(f"The augmentation plan is not valid: {_first(error)}.") from error
         for step in plan.steps():
-            step_parameters(step, image_size=1)
+            step_parameters(step, image_size=_ANY_SIZE)
         return plan
 
     def as_dict(self) -> dict[str, Any]:

@@ -88,16 +88,17 @@ def convert(
     with _without_garbage_collection():
         samples = _merged(_located(reader, log), label_kind, checker)
         found = _inspected(samples, check_images, workers, progress, log)
+        keys = set(samples)
         rows: list[Row] = []
         for row in sorted(samples):
-            sample, info = samples[row], found.get(row)
+            sample, info = samples.pop(row), found.get(row)
             if isinstance(info, ImageError):
                 continue
             with contextlib.suppress(RowDropped):  # the reason is in the log
                 label = check(checker, sample, frame_of(sample, info, checker, row), row)
                 rows.append({"image_url": row, "image_details": _details(row, sample, info), "label": label})
         check_dataset(rows, label_kind, source.path, log)
-        conversion = _conversion(rows, label_kind, reader, log, set(samples) | log.bad_rows)
+        conversion = _conversion(rows, label_kind, reader, log, keys | log.bad_rows)
     _judge(conversion, fatal_reason(rows, label_kind, checker.label_types), strict, max_invalid)
     return conversion
 

@@ -120,8 +120,8 @@ class FindingLog:
             Finding(
                 code=code,
                 severity=severity,
-                message=message,
-                file=str(file),
+                message=printable(message),
+                file=printable(str(file)),
                 action=action,
                 line=line,
                 item=None if item is None else str(item),
@@ -132,6 +132,10 @@ class FindingLog:
 
 def short(value: object, length: int = 100) -> str:
     """Return `value` as one line of at most `length` characters."""
-    text = value if isinstance(value, str) else repr(value)
-    text = " ".join(text.split())
+    text = printable(value if isinstance(value, str) else repr(value))
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """Return `text` of strangers without line ends, terminal codes and halves of characters."""
+    return text if text.isprintable() else "".join(sign if sign.isprintable() else " " for sign in text)

@@ -23,6 +23,9 @@ _UPRIGHT: dict[int, Point] = {
 }
 """EXIF orientation to the move of a point, normalised, from the stored to the upright image (EXIF 2.32, tag 274)."""
 
+UNIT = 1e9
+"""Normalised coordinates are rounded to its inverse: a thousandth of a pixel in any image, equal after a round trip."""
+
 NOISE = 0.01
 """Pixels outside of the image that are rounding of a decimal text and nothing worth reporting."""
 
@@ -46,12 +49,19 @@ class Frame:
     height: int | None
 
     def inside(self, box: Box) -> Box | None:
-        """Return the normalised box where nothing is to be turned and it is valid: the short way of nearly all."""
+        """Return the normalised, rounded box if it is valid and not to be turned: the short way of nearly all."""
         left, top = box[0] / self.scale_x, box[1] / self.scale_y
         right, bottom = box[2] / self.scale_x, box[3] / self.scale_y
-        if self.orientation == 1 and 0.0 <= left < right <= 1.0 and 0.0 <= top < bottom <= 1.0:
-            return left, top, right, bottom
-        return None
+        if self.orientation != 1 or not (0.0 <= left < right <= 1.0 and 0.0 <= top < bottom <= 1.0):
+            return None
+        left, top = int(left * UNIT + 0.5) / UNIT, int(top * UNIT + 0.5) / UNIT
+        right, bottom = int(right * UNIT + 0.5) / UNIT, int(bottom * UNIT + 0.5) / UNIT
+        return (left, top, right, bottom) if left < right and top < bottom else None
+
+    def has_area(self, box: Box) -> bool:
+        """Tell whether a box's corners are in order and far enough apart to stay so when they are rounded."""
+        width, height = (box[2] - box[0]) / self.scale_x, (box[3] - box[1]) / self.scale_y
+        return min(width, height) * UNIT >= 2.0
 
     def normalised(self, box: Box) -> Box:
         """Return a box in [0, 1] of the upright image, corners in order if they were."""
@@ -86,6 +96,12 @@ def clip(box: Box) -> tuple[Box, float]:
     cut = max(left, 0.0), max(top, 0.0), min(right, 1.0), min(bottom, 1.0)
     width, height = max(cut[2] - cut[0], 0.0), max(cut[3] - cut[1], 0.0)
     return cut, (width / (right - left)) * (height / (bottom - top))
+
+
+def rounded(box: Box) -> Box:
+    """Return a normalised box rounded to 1 / `UNIT`."""
+    left, top, right, bottom = (int(value * UNIT + 0.5) / UNIT for value in box)
+    return left, top, right, bottom
 
 
 def polygon_area(segment: list[float]) -> float:

@@ -104,7 +104,7 @@ class ImageLocator:
         Raises:
             PathError: the name is empty, holds NUL, is absolute where it must not be, or leaves the roots.
         """
-        if not name.strip() or "\0" in name:
+        if not name.strip() or "\0" in name or not is_text(name):
             raise PathError("PATH_INVALID", "expected the path of an image, got an empty or unprintable one")
         if "://" in name:
             return self._from_url(name)
@@ -162,6 +162,15 @@ class ImageLocator:
         if folder not in self._real_folders:
             self._real_folders[folder] = os.path.realpath(folder)
         return f"{self._real_folders[folder]}{os.sep}{name}"
+
+
+def is_text(value: str) -> bool:
+    """Tell whether a string can be written as UTF-8: JSON and file systems can hold halves of characters."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def find_image_root(candidates: Iterable[Path], names: Sequence[str]) -> Path:

@@ -10,10 +10,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from automl_images.core.errors import DataError
 
 MAX_LINE_BYTES = 32 * 1024 * 1024
 """Longer lines of a JSONL file are refused: a row of one image never needs this."""
+
+_LARGE = 1_000_000
 
 _CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(-?\b(?:NaN|Infinity)\b)')
 
@@ -39,7 +43,7 @@ def loads(text: str) -> Any:
         JsonError: it is malformed, holds NaN or infinity, repeats a key in an object, or is nested too deeply.
     """
     try:
-        return _DECODER.decode(text)
+        return _DECODER.decode(text) if len(text) < _LARGE else _loads_large(text)
     except JsonError as error:
         if error.code == "JSON_NOT_FINITE":
             error.line = _line_of_constant(text)
@@ -76,6 +80,28 @@ def decode(content: bytes) -> tuple[str, bool]:
         line = content.count(b"\n", 0, error.start) + 1
         raise JsonError("TEXT_ENCODING", f"not UTF-8 at byte {error.start} ({error.reason})", line) from None
     return text.removeprefix("\ufeff"), text.startswith("\ufeff")
+
+
+def _loads_large(text: str) -> Any:
+    """Parse with pydantic's parser, twice as fast; where it or the number of keys objects, the strict one decides.
+
+    A repeated key is lost in the dictionary, so that fewer keys come out than stand in the text. Texts in which keys
+    cannot be counted by their colons (in strings, or after a blank) only lose the advantage.
+    """
+    try:
+        value = from_json(text, allow_inf_nan=False)
+    except ValueError:
+        return _DECODER.decode(text)
+    return value if text.count('":') == _count_keys(value) and '" :' not in text else _DECODER.decode(text)
+
+
+def _count_keys(value: Any) -> int:
+    """Return the number of keys in nested dictionaries; lists are taken to hold what their first entry is."""
+    if type(value) is dict:
+        return len(value) + sum([_count_keys(v) for v in value.values() if type(v) is dict or type(v) is list])
+    if value and (type(value[0]) is dict or type(value[0]) is list):
+        return sum([_count_keys(v) for v in value if type(v) is dict or type(v) is list])
+    return 0
 
 
 def _refuse_constant(name: str) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,9 @@ def summarise(rows: Sequence[Row], kind: str, findings: Iterable[Finding]) -> di
     COCO's areas of 32² and 96² pixels, and quantiles of `side`, the root of the area in pixels), `findings` (code to
     `severity`, `action`, `count`). The two sizes are left out where they are unknown or have no meaning.
     """
-    objects: Counter[str] = Counter()
-    images: Counter[str] = Counter()
-    for row in rows:
-        names = labels_of(row["label"], kind)
-        objects.update(names)
-        images.update(set(names))
+    names = [labels_of(row["label"], kind) for row in rows]
+    objects = Counter(chain.from_iterable(names))
+    images = Counter(chain.from_iterable(map(set, names)))
     result = {
         "images": len(rows),
         "objects": objects.total(),
@@ -59,16 +57,13 @@ def _image_sizes(rows: Sequence[Row]) -> dict[str, Any] | None:
 
 
 def _box_sizes(rows: Sequence[Row]) -> dict[str, Any] | None:
-    boxes: list[tuple[float, float, float, float]] = []
-    sizes: list[tuple[int, int]] = []
-    for row in rows:
-        if size := _size(row):
-            boxes += [normalised_box(item) for item in row["label"]]
-            sizes += [size] * len(row["label"])
-    if not boxes:
+    sized = [row for row in rows if row["label"] and _size(row)]
+    if not sized:
         return None
-    corners, image = np.array(boxes, np.float64), np.array(sizes, np.float64)
-    areas = (corners[:, 2:] - corners[:, :2]).prod(axis=1) * image.prod(axis=1)
+    boxes = (normalised_box(item) for row in sized for item in row["label"])
+    corners = np.fromiter(chain.from_iterable(boxes), np.float64).reshape(-1, 4)
+    pixels = np.array([_size(row) for row in sized], np.float64).prod(axis=1)
+    areas = (corners[:, 2:] - corners[:, :2]).prod(axis=1) * np.repeat(pixels, [len(row["label"]) for row in sized])
     return {
         "small": int((areas < _SMALL).sum()),
         "medium": int(((areas >= _SMALL) & (areas < _LARGE)).sum()),

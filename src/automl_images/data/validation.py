@@ -16,9 +16,9 @@ from automl_images.core.registry import Registry
 from automl_images.core.types import Row
 from automl_images.data.findings import CODES, FindingLog
 from automl_images.data.formats.base import Box, Malformed, RawObject, Sample
-from automl_images.data.geometry import NOISE, Frame, clip, polygon_area, polygon_box
+from automl_images.data.geometry import NOISE, Frame, clip, polygon_area, polygon_box, rounded
 from automl_images.data.images import ImageInfo
-from automl_images.data.mltable import DECIMALS
+from automl_images.data.sources import is_text
 
 _MIN_OVERLAP = 0.5
 _CROWD = ("true", "True", "1", 1)
@@ -69,6 +69,8 @@ class RowChecker:
             raise self.drop("LABEL_WRONG_TYPE", message, sample, row, found, label)
         if isinstance(label, str) and not label.strip():
             raise self.drop("LABEL_EMPTY", "the class is blank", sample, row, found)
+        if isinstance(label, str) and not is_text(label):
+            raise self.drop("LABEL_WRONG_TYPE", "the class holds broken characters", sample, row, found)
         self.label_types.add(type(label))
         if isinstance(label, str):
             self._known.add(label)
@@ -104,12 +106,10 @@ class RowChecker:
         if found.polygon is not None:
             segments = self.polygon(found, frame, sample, row)
             return polygon_box(segments) if segments else None
-        if raw is None or raw[0] >= raw[2] or raw[1] >= raw[3]:
+        if raw is None or not frame.has_area(raw):
             self.find("BOX_INVALID", "left must be below right and top below bottom", sample, row, found, raw)
             return None
         box = frame.normalised(raw)
-        if min(box) >= 0.0 and max(box) <= 1.0:
-            return box
         outside = frame.overshoot(*box)
         cut, share = clip(box)
         if share <= _MIN_OVERLAP:
@@ -119,7 +119,7 @@ class RowChecker:
             return None
         if outside > NOISE:
             self.find("BOX_CLIPPED", f"the box sticks out by {outside:.2f} pixels", sample, row, found, raw)
-        return cut
+        return rounded(cut)
 
     def polygon(self, found: RawObject, frame: Frame, sample: Sample, row: str) -> list[list[float]]:
         """Return the normalised segments of an object that are valid."""
@@ -141,7 +141,7 @@ class RowChecker:
         if outside > NOISE:
             message = f"the polygon leaves the image by {outside:.2f} pixels"
             self.find("POLYGON_CLIPPED", message, sample, row, found, raw)
-        segment = [round(min(max(value, 0.0), 1.0), DECIMALS) for value in segment]
+        segment = [round(min(max(value, 0.0), 1.0), 9) for value in segment]
         if polygon_area(segment) <= 0.0:
             self.find("POLYGON_TOO_SHORT", "the polygon has no area", sample, row, found, raw)
             return None
@@ -190,10 +190,10 @@ def check_boxes(checker: RowChecker, sample: Sample, frame: Frame, row: str) -> 
             result.append(
                 {
                     "label": name,
-                    "topX": round(box[0], DECIMALS),
-                    "topY": round(box[1], DECIMALS),
-                    "bottomX": round(box[2], DECIMALS),
-                    "bottomY": round(box[3], DECIMALS),
+                    "topX": box[0],
+                    "topY": box[1],
+                    "bottomX": box[2],
+                    "bottomY": box[3],
                     "isCrowd": 1 if found.crowd and found.crowd in _CROWD else 0,
                 }
             )

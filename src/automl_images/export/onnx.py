@@ -32,6 +32,9 @@ from automl_images.models.base import ExportSpec
 OPSET = 20
 AXES = {"batch": 0, "height": 2, "width": 3}
 LARGEST_FILE = 2**31 - 1
+TRACED_SIZES = {"batch": 2, "height": 288, "width": 416}
+"""Lengths of dynamic axes while exporting. The exporter takes an axis of length one for a constant, also inside the
+network, so that the coarsest level (stride 128) must be longer than one."""
 
 
 class Normalized(nn.Module):
@@ -57,6 +60,9 @@ def exportable(spec: ExportSpec, metadata: ModelMetadata) -> nn.Module:
     It is what `export_onnx` exports and what the parity gate holds against the file.
     """
     module = copy.deepcopy(spec.module).cpu().eval().requires_grad_(False)
+    for part in module.modules():
+        if getattr(part, "inplace", False):
+            part.inplace = False  # activations in place take the exporter a third longer
     if metadata.onnx_normalization:
         module = Normalized(module, metadata.preprocessing.mean, metadata.preprocessing.std).eval()
     return module
@@ -69,7 +75,7 @@ def export_onnx(spec: ExportSpec, path: Path, metadata: ModelMetadata, example: 
         spec: what `Detector.export_spec` gave.
         path: the file to write; an existing one is replaced only by a complete and checked one.
         metadata: goes into `metadata_props`.
-        example: `(B, 3, H, W)` float32 of a typical size; its values do not matter.
+        example: `(B, 3, H, W)`; gives the lengths of the axes that are not dynamic.
 
     Returns:
         `opset`, `exporter` (`torch.export` or `trace`), `dynamic` axes, `seconds`, `bytes`, `sha256`.
@@ -81,10 +87,13 @@ def export_onnx(spec: ExportSpec, path: Path, metadata: ModelMetadata, example: 
     started = time.perf_counter()
     module = exportable(spec, metadata)
     _refuse_non_finite({name: value.numpy() for name, value in module.state_dict().items()})
-    if "batch" in spec.dynamic and len(example) == 1:
-        example = torch.cat([example, example])  # an axis of length one would be taken for a constant
+    shape = list(example.shape)
+    for name in spec.dynamic:
+        shape[AXES[name]] = TRACED_SIZES[name]
+    generator = torch.Generator().manual_seed(0)
+    batch = torch.rand(shape, generator=generator)
     with replacing(path) as temporary:
-        _run_exporter(module, spec, example.cpu(), temporary)
+        _run_exporter(module, spec, batch, temporary)
         model = onnx.load(temporary, load_external_data=False)
         _finish(model, spec, metadata)
         if model.ByteSize() > LARGEST_FILE:

@@ -118,6 +118,9 @@ def check_parity(
 
     Returns:
         A report; nothing is raised for a difference, see `require_parity`.
+
+    Raises:
+        ModelError: one side cannot run an input at all.
     """
     tolerances = tolerances or Tolerances()
     score = max(EVALUATION_SCORE, candidate.metadata.graph_score_threshold)

@@ -41,7 +41,7 @@ def resume_words(error: BaseException, run_params: dict[str, Any]) -> str:
 
 
 def _path(catalog: DataCatalog, name: str) -> Path:
-    return Path(str(catalog[name]._filepath))
+    return Path(str(catalog[name]._describe()["filepath"]))
 
 
 def _interval(result: dict[str, Any]) -> str:

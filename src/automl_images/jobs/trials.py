@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,9 +13,35 @@ from automl_images.data.mltable import class_names
 from automl_images.data.splitting import data_hash
 from automl_images.jobs.options import JobOptions
 from automl_images.models import catalogue
-from automl_images.sweep.space import sample
+from automl_images.sweep.space import check, sample
 from automl_images.sweep.trials import TrialRequest
 from automl_images.tasks.base import TaskAdapter
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Configuration:
+    """What one trial trains: a model and all its hyper-parameters."""
+
+    model_name: str
+    hyperparameters: dict[str, Any]
+
+
+def configurations(options: JobOptions, task: TaskAdapter) -> list[Configuration]:
+    """Return one configuration a trial; without a search space all would be equal, so there is one.
+
+    Raises:
+        SettingsError: a hyper-parameter or model is unknown, out of range or does not fit the model.
+    """
+    check(options.search_space)
+    fixed = canonical(options.training_parameters)
+    seed = options.sweep.sampling_algorithm.seed
+    result = []
+    for number in range(options.limits.max_trials if options.search_space else 1):
+        chosen = {**fixed, **canonical(sample(options.search_space, seed, number))}
+        model_name = str(chosen.get("model_name") or task.default_model)
+        catalogue.find(task.name, model_name)
+        result.append(Configuration(model_name, resolve(task.name, model_name, chosen)))
+    return result
 
 
 def trial_requests(
@@ -23,40 +50,26 @@ def trial_requests(
     """Return one request for each trial of the job.
 
     Args:
-        options: of the job; without a search space every trial has the same configuration, so there is one.
+        options: of the job.
         task: its adapter.
         training, validation: saved tables.
         augmentation_plan: of all styles.
-
-    Raises:
-        SettingsError: a configuration is not legal for its model.
     """
     if training.path is None or validation.path is None:
         raise JobError("The tables must be saved before trials can read them; run the stage validation_split.")
-    count = options.limits.max_trials if options.search_space else 1
-    classes = class_names([*training.rows, *validation.rows], task.label_kind)
-    fixed = canonical(options.training_parameters)
-    seed = options.sweep.sampling_algorithm.seed
-    requests = []
-    for number in range(count):
-        chosen = {**fixed, **canonical(sample(options.search_space, seed, number))}
-        model_name = str(chosen.get("model_name") or task.default_model)
-        catalogue.find(task.name, model_name)
-        requests.append(
-            TrialRequest(
-                number=number,
-                task=task.name,
-                model_name=model_name,
-                hyperparameters=resolve(task.name, model_name, chosen),
-                classes=classes,
-                training_table=str(training.path.absolute()),
-                validation_table=str(validation.path.absolute()),
-                data_hash=data_hash(training.rows, validation.rows),
-                augmentation_plan=dict(augmentation_plan),
-                primary_metric=task.primary_metric,
-            )
-        )
-    return requests
+    same: dict[str, Any] = {
+        "task": task.name,
+        "classes": class_names([*training.rows, *validation.rows], task.label_kind),
+        "training_table": str(training.path.absolute()),
+        "validation_table": str(validation.path.absolute()),
+        "data_hash": data_hash(training.rows, validation.rows),
+        "augmentation_plan": dict(augmentation_plan),
+        "primary_metric": task.primary_metric,
+    }
+    return [
+        TrialRequest(number=n, model_name=c.model_name, hyperparameters=c.hyperparameters, **same)
+        for n, c in enumerate(configurations(options, task))
+    ]
 
 
 def about_job(options: JobOptions, first: TrialRequest, augmentation_plan: Mapping[str, Any]) -> dict[str, Any]:

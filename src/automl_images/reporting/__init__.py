@@ -1,6 +1,6 @@
 """One self-contained page about a run, and its charts.
 
-`report.py` is the front door. `charts.py` decides what charts show, `svg.py` draws them for the page, `sections.py` turns
-results into tables, `advice.py` into sentences, `command.py` into the command that repeats the run. What the numbers mean
-is decided elsewhere: `evaluation/`, `export/parity.py`, `data/`.
+`report.py` is the front door. `charts.py` decides what charts show, `svg.py` draws them for the page, `sections.py`
+turns results into tables, `advice.py` into sentences, `command.py` into the command that repeats the run. What the
+numbers mean is decided elsewhere: `evaluation/`, `export/parity.py`, `data/`.
 """

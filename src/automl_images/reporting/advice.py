@@ -51,8 +51,8 @@ def _about_data(findings: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     if errors:
         most = max(errors, key=lambda code: errors[code])
         yield (
-            f"{sum(errors.values())} annotations or images were unusable, most often {most} ({errors[most]}). "
-            "Mend them in the source; they are listed under Data."
+            f"Unusable annotations or images: {sum(errors.values())}, most often {most} ({errors[most]}). "
+            "They are listed under Data; mend them in the source."
         )
 
 

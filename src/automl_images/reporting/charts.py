@@ -21,7 +21,6 @@ MUTED = "#9aa3ad"
 _INK = "#77808a"
 _GRID = "rgba(128, 138, 150, 0.22)"
 _WORST_SHOWN = 5
-_LOSSES = {"log_loss_train": "training loss", "log_loss": "validation loss"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,15 +67,17 @@ def learning_panels(curves: pd.DataFrame, primary_metric: str) -> list[Panel]:
         curves: columns `trial`, `model_name`, `epoch` (from 1), `metric`, `value`.
         primary_metric: larger is better; the trial that reached most is drawn strongest.
     """
-    metric = _lines(curves, primary_metric, _best_trial(curves, primary_metric))
+    best = _best_trial(curves, primary_metric)
+    trained, judged = (_lines(curves, name, best) for name in ("log_loss_train", "log_loss"))
+    several = curves["trial"].nunique() > 1
     losses = [
-        dataclasses.replace(line, name=f"{line.name} {text}".strip(), dashed=name == "log_loss")
-        for name, text in _LOSSES.items()
-        for line in _lines(curves, name, _best_trial(curves, primary_metric))
+        *(line if several else dataclasses.replace(line, name="training") for line in trained),
+        *(dataclasses.replace(line, name="" if several else "validation", dashed=True) for line in judged),
     ]
+    title = "loss (dashed: validation)" if several and judged else "loss"
     panels = [
-        Panel(words(primary_metric), "epoch", tuple(metric), y_range=(0.0, 1.0)),
-        Panel("loss", "epoch", tuple(losses)),
+        Panel(words(primary_metric), "epoch", tuple(_lines(curves, primary_metric, best)), y_range=(0.0, 1.0)),
+        Panel(title, "epoch", tuple(losses)),
     ]
     return [panel for panel in panels if panel.series]
 
@@ -159,16 +160,18 @@ def _shares(counts: Sequence[int | None]) -> list[float]:
 
 
 def _best_trial(curves: pd.DataFrame, metric: str) -> Any:
-    values = curves[curves["metric"] == metric]
-    return values.loc[values["value"].idxmax(), "trial"] if values["value"].notna().any() else None
+    values = curves[(curves["metric"] == metric) & curves["value"].notna()]
+    ordered = values.sort_values(["value", "trial"], ascending=[False, True])["trial"]
+    return ordered.iloc[0] if len(ordered) else None
 
 
 def _lines(curves: pd.DataFrame, metric: str, best: Any) -> list[Series]:
-    """Return one line a trial; the best trial last, so that it lies on top."""
+    """Return one line a trial, in the order of the trials."""
     chosen = curves[(curves["metric"] == metric) & curves["value"].notna()]
-    groups = sorted(chosen.groupby("trial"), key=lambda group: (group[0] == best, group[0]))
-    colours = {trial: PALETTE[i] for i, trial in enumerate(sorted(t for t, _ in groups))} if len(groups) <= 8 else {}
-    return [_line(trial, rows, colours.get(trial), best, alone=len(groups) == 1) for trial, rows in groups]
+    groups = list(chosen.groupby("trial"))
+    trials = sorted(curves["trial"].unique())
+    colours = dict(zip(trials, PALETTE, strict=False)) if len(trials) <= len(PALETTE) else {}
+    return [_line(trial, rows, colours.get(trial), best, alone=len(trials) == 1) for trial, rows in groups]
 
 
 def _line(trial: Any, rows: pd.DataFrame, colour: str | None, best: Any, alone: bool) -> Series:

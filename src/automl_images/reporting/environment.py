@@ -8,7 +8,18 @@ from pathlib import Path
 
 from automl_images.data.inspection import available_cores
 
-PACKAGES = ("automl-images", "torch", "torchvision", "onnxruntime", "onnx", "timm", "optuna", "kedro", "mlflow", "numpy")
+PACKAGES = (
+    "automl-images",
+    "torch",
+    "torchvision",
+    "onnxruntime",
+    "onnx",
+    "timm",
+    "optuna",
+    "kedro",
+    "mlflow",
+    "numpy",
+)
 
 
 def environment() -> dict[str, str]:
@@ -16,10 +27,10 @@ def environment() -> dict[str, str]:
     import psutil
 
     return {
-        "device": _device(),
-        "processor": f"{_processor()}, {available_cores()} cores",
-        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
-        "system": f"{platform.system()} {platform.release()} ({platform.machine()})",
+        "Device": _device(),
+        "Processor": f"{_processor()}, {available_cores()} cores",
+        "Memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "System": f"{platform.system()} {platform.release()} ({platform.machine()})",
         "Python": platform.python_version(),
         **{name: _version(name) for name in PACKAGES},
     }

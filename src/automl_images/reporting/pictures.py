@@ -17,7 +17,7 @@ def jpeg_uri(picture: Image.Image | ImageArray, widest: int) -> str:
 
     Args:
         picture: a Pillow image, or an RGB array `(H, W, 3)` uint8.
-        widest: larger pictures are scaled down so that the width is at most this, the height at most twice this, pixels.
+        widest: pixels; larger pictures are scaled down to this width at most, and to twice this height.
     """
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     image = image.convert("RGB")

@@ -14,6 +14,7 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup
 from PIL import Image
 
 from automl_images.core.errors import unknown_name
@@ -72,8 +73,19 @@ def render_report(content: ReportContent) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"number": sections.number, "setting": sections.setting, "words": words}
+    templates.filters |= {
+        "number": sections.number,
+        "setting": sections.setting,
+        "words": words,
+        "sentence": lambda text: text[:1].upper() + text[1:],
+        "breakable": _breakable,
+    }
     return templates.get_template("report.html.j2").render(_view(content))
+
+
+def _breakable(name: Any) -> Markup:
+    """Return a name that may be broken after an underscore, escaped (by `join`)."""
+    return Markup("_<wbr>").join(str(name).split("_"))
 
 
 def _view(content: ReportContent) -> dict[str, Any]:
@@ -81,6 +93,7 @@ def _view(content: ReportContent) -> dict[str, Any]:
     primary = content.best_trial["primary_metric"]
     columns, rows = confusion_rows(content.evaluation)
     sides = sections.data_sides(content.conversion)
+    weights = content.settings.get("weights", {})
     return {
         "content": content,
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -90,7 +103,7 @@ def _view(content: ReportContent) -> dict[str, Any]:
         "balance": sections.class_balance(content.split),
         "preview": jpeg_uri(content.augmentation_preview, PREVIEW_WIDTH),
         "leaderboard": sections.leaderboard(content.trials, primary, content.best_trial["trial"]),
-        "weights": {**content.settings.get("weights", {}), "shown": sections.weights_source(_weights(content))},
+        "weights": {**weights, "shown": sections.weights_source(weights)},
         "learning": [svg.drawing(panel) for panel in learning_panels(content.curves, primary)],
         "metrics": sections.metric_rows(content.metrics, primary),
         "classes": sections.class_rows(content.evaluation),
@@ -117,10 +130,6 @@ def _headline(content: ReportContent, primary: str) -> dict[str, Any]:
         "threshold": content.evaluation.get("operating_threshold"),
         "time": sections.duration(float(content.trials["seconds"].sum())),
     }
-
-
-def _weights(content: ReportContent) -> Mapping[str, Any]:
-    return content.settings.get("weights", {})
 
 
 def _advice(content: ReportContent, sides: Sequence[Mapping[str, Any]]) -> list[str]:

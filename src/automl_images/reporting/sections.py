@@ -105,7 +105,9 @@ def _side(name: str, side: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": name,
         "summary": summary,
-        "facts": {words(key): value for key, value in summary.items() if isinstance(value, int | str)},
+        "facts": {
+            words(key): value for key, value in summary.items() if isinstance(value, int | str) and key != "kind"
+        },
         "classes": _class_counts(summary.get("classes", {})),
         "boxes": summary.get("box_sizes"),
         "quantiles": _quantiles(summary),

@@ -9,7 +9,7 @@ import dataclasses
 import math
 from typing import Any
 
-from automl_images.reporting.charts import Panel, Series
+from automl_images.reporting.charts import MUTED, Panel, Series
 
 WIDTH, HEIGHT = 500, 330
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 46
@@ -40,7 +40,7 @@ def drawing(panel: Panel) -> dict[str, Any]:
         "box": {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "bottom": HEIGHT - BOTTOM},
         "x_ticks": [{"at": x.at(v), "text": f"{v:g}"} for v in ticks(x.low, x.high, whole=whole)],
         "y_ticks": [{"at": y.at(v), "text": f"{v:g}"} for v in ticks(y.low, y.high)],
-        "lines": [_line(line, x, y) for line in panel.series],
+        "lines": [_line(line, x, y) for line in sorted(panel.series, key=lambda line: (line.strong, bool(line.name)))],
         "legend": [line for line in panel.series if line.name],
     }
 
@@ -68,4 +68,5 @@ def _line(line: Series, x: _Axis, y: _Axis) -> dict[str, Any]:
     points = [(x.at(a), y.at(b)) for a, b in zip(line.x, line.y, strict=True)]
     path = "M" + "L".join(f"{a:g} {b:g}" for a, b in points) if points else ""
     hints = [{"x": a, "y": b, "text": text} for (a, b), text in zip(points, line.hints, strict=False)]
-    return {"series": line, "path": path, "hints": hints, "dots": points if len(points) == 1 else []}
+    width = 3.2 if line.strong else 1.2 if line.colour == MUTED else 2
+    return {"series": line, "width": width, "path": path, "hints": hints, "dots": points if len(points) == 1 else []}

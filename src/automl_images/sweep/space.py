@@ -78,18 +78,11 @@ def check(space: Sequence[Mapping[str, Any]]) -> None:
                 _check_value(path, name, candidate)
 
 
-def model_names(space: Sequence[Mapping[str, Any]], fixed: Mapping[str, Any], default: str) -> list[str]:
-    """Return every model that a job may train, in the order of mention."""
-    named = [_extremes("model_name", branch["model_name"]) for branch in space if "model_name" in branch]
-    names = [str(name) for values in named for name in values]
-    if not space or any("model_name" not in branch for branch in space):
-        names.insert(0, str(fixed.get("model_name") or default))
-    return list(dict.fromkeys(names))
-
-
 def _check_value(path: str, name: str, value: Any) -> None:
     if name == "model_name":
         return
+    if name == "advanced_settings":
+        raise SettingsError(f"{path}: advanced_settings hold for the whole job; put them into training_parameters.")
     try:
         canonical({name: value})
     except SettingsError as error:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from automl_images.core.registry import Registry
 from automl_images.core.types import Row
+from automl_images.data.splitting import LabelKind
 from automl_images.models.trained import TrainedModel
 from automl_images.models.weights import WeightsInfo
 from automl_images.sweep.trials import TrialRequest
@@ -30,17 +31,16 @@ class TaskAdapter(abc.ABC):
 
     name: str
     service_name: str
-    label_kind: str
+    label_kind: LabelKind
     primary_metric: str
     default_model: str
 
     @abc.abstractmethod
-    def augmentation_plans(self, model_names: Sequence[str], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    def augmentation_plans(self, models: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """Return the plans of all styles that the models use: style to serialised plan.
 
         Args:
-            model_names: every model that the job may train.
-            parameters: the job's training parameters.
+            models: names of the models that the job trains to hyper-parameters, resolved.
         """
 
     @abc.abstractmethod

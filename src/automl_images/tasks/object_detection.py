@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from PIL import Image
@@ -14,11 +14,11 @@ from automl_images.augmentation.build import build
 from automl_images.augmentation.plan import AugmentationPlan, detection_plan
 from automl_images.augmentation.preview import preview
 from automl_images.augmentation.sample import Sample
-from automl_images.core.hyperparameters import canonical, resolve
 from automl_images.core.types import Detections, ImageArray, Objects, Row
-from automl_images.data.drawing import draw_boxes
+from automl_images.data.drawing import class_colour, draw_boxes
 from automl_images.data.images import read_image
 from automl_images.data.mltable import class_names, detections_from_response, detections_to_response, objects_from_row
+from automl_images.data.splitting import LabelKind
 from automl_images.evaluation.bootstrap import mean_average_precision_interval
 from automl_images.evaluation.detection import evaluate_detections
 from automl_images.evaluation.voc import voc_metrics
@@ -35,6 +35,7 @@ from automl_images.sweep.trials import TrialRequest
 from automl_images.tasks.base import TASKS, TaskAdapter
 from automl_images.tasks.detection_data import TrainingSet, ValidationSet
 from automl_images.tasks.detection_learner import EVALUATION_SCORE, DetectionLearner
+from automl_images.training.learner import Learner
 
 MOST_DETECTIONS = 300
 """Detections of an image where the model's table row sets no number (specification G)."""
@@ -45,17 +46,15 @@ class ObjectDetection(TaskAdapter):
 
     name = "object_detection"
     service_name = "image_object_detection"
-    label_kind = "boxes"
+    label_kind: LabelKind = "boxes"
     primary_metric = "mean_average_precision"
     default_model = "yolov5"
 
-    def augmentation_plans(self, model_names: Sequence[str], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    def augmentation_plans(self, models: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """Return the plan of each augmentation style that the models use."""
-        plans = {}
-        for model_name in model_names:
+        plans: dict[str, Any] = {}
+        for model_name, values in models.items():
             style = catalogue.find(self.name, model_name).augmentation_style
-            fitting = {k: v for k, v in canonical(parameters).items() if k in resolve(self.name, model_name, {})}
-            values = resolve(self.name, model_name, fitting)
             plans.setdefault(style, detection_plan(style, values["advanced_settings"]).as_dict())
         return plans
 
@@ -75,7 +74,7 @@ class ObjectDetection(TaskAdapter):
 
     def learner(
         self, request: TrialRequest, training: Sequence[Row], validation: Sequence[Row]
-    ) -> tuple[DetectionLearner, WeightsInfo]:
+    ) -> tuple[Learner, WeightsInfo]:
         """Return the detector with its data."""
         values = request.hyperparameters
         torch.manual_seed(values["random_seed"])  # the new heads' random weights
@@ -87,9 +86,12 @@ class ObjectDetection(TaskAdapter):
         p = built.model.preprocessing
         seed = values["random_seed"]
         training_set = TrainingSet(training, index, build(plan, p.max_size), p, seed, *tiling)
-        plain_sets = [ValidationSet(rows, index, p, *tiling) for rows in (validation, training)]
-        learner = DetectionLearner(built.model, training_set, *plain_sets, values, request.primary_metric)
-        return learner, built.weights
+        validation_set = ValidationSet(validation, index, p, *tiling)
+        unaugmented = ValidationSet(training, index, p, *tiling)
+        learner = DetectionLearner(
+            built.model, training_set, validation_set, unaugmented, values, request.primary_metric
+        )
+        return cast(Learner, learner), built.weights  # it takes its own batches only, which a protocol cannot say
 
     def trained_model(
         self, request: TrialRequest, state: Mapping[str, torch.Tensor], about: Mapping[str, Any]
@@ -176,9 +178,13 @@ class ObjectDetection(TaskAdapter):
         judged = [(fp + fn, -tp, i, f"{tp} found, {fn} missed, {fp} wrong") for i, (tp, fp, fn) in enumerate(counts)]
         good, bad = sorted(judged), sorted(judged, key=lambda item: (-item[0], item[1], item[2]))
         threshold = evaluation["operating_threshold"]
+        classes = [row["class_name"] for row in evaluation["per_label_metrics"]]
 
         def page(items: Sequence[tuple[int, int, int, str]]) -> list[dict[str, Any]]:
-            return [{"image": _drawn(rows[i], predictions[i], threshold), "caption": text} for _, _, i, text in items]
+            return [
+                {"image": _drawn(rows[i], predictions[i], classes, threshold), "caption": text}
+                for _, _, i, text in items
+            ]
 
         return {"best": page(good[:count]), "worst": page([item for item in bad if item[0]][:count])}
 
@@ -245,17 +251,17 @@ def _as_arrays(
     return found, truths
 
 
-def _drawn(row: Row, prediction: Mapping[str, Any], threshold: float) -> ImageArray:
+def _drawn(row: Row, prediction: Mapping[str, Any], classes: Sequence[str], threshold: float) -> ImageArray:
     """Return an image with its ground truth (thin) and the predictions above the threshold drawn."""
     image = read_image(row["image_url"])
     height, width = image.shape[:2]
-    names = sorted({item["label"] for item in (*row["label"], *prediction["boxes"])})
-    index = {name: i for i, name in enumerate(names)}
+    index = {name: i for i, name in enumerate(classes)}
     truth = objects_from_row(row, index, width, height)
     found = detections_from_response(prediction, index, width, height)
     found = found.take(found.scores >= threshold)
     image = draw_boxes(image, truth.boxes, ["" for _ in truth.labels], colours=[(255, 255, 255)] * len(truth))
-    return draw_boxes(image, found.boxes, [names[i] for i in found.labels], scores=found.scores)
+    names, colours = [classes[i] for i in found.labels], [class_colour(i) for i in found.labels]
+    return draw_boxes(image, found.boxes, names, scores=found.scores, colours=colours)
 
 
 def _below_one_another(pages: Sequence[Image.Image]) -> Image.Image:

@@ -12,7 +12,7 @@ MILLIONS = {"small": (6.5, 8), "medium": (20, 23), "large": (45, 49), "extra_lar
 @pytest.mark.parametrize("model_size", SCALES)
 def test_number_of_parameters(model_size):
     with torch.device("meta"):
-        network = YOLOv5Network(model_size, 80)
+        network = YOLOv5Network(SCALES[model_size], 80)
     low, high = MILLIONS[model_size]
     assert low < sum(p.numel() for p in network.parameters()) / 1e6 < high
 
@@ -20,14 +20,14 @@ def test_number_of_parameters(model_size):
 @pytest.mark.parametrize("model_size", SCALES)
 def test_shapes_of_every_size(model_size):
     with torch.device("meta"):
-        network = YOLOv5Network(model_size, 3).eval()
+        network = YOLOv5Network(SCALES[model_size], 3).eval()
         maps = network(torch.zeros(2, 3, 96, 160))
     assert [tuple(raw.shape) for raw in maps] == [(2, 3, 96 // s, 160 // s, 8) for s in STRIDES]
 
 
 @pytest.mark.parametrize("num_classes", [1, 2, 80])
 def test_biases_begin_at_the_prior(num_classes):
-    network = YOLOv5Network("small", num_classes)
+    network = YOLOv5Network(SCALES["small"], num_classes)
     for level, cells in zip(network.head.levels, (6400, 1600, 400), strict=True):
         bias = level.bias.detach().view(3, 5 + num_classes)
         assert bias[:, 4].tolist() == pytest.approx([math.log(8 / cells)] * 3)
@@ -35,7 +35,7 @@ def test_biases_begin_at_the_prior(num_classes):
 
 
 def test_a_single_class_has_the_same_probability_everywhere():
-    network = YOLOv5Network("small", 1).eval()
+    network = YOLOv5Network(SCALES["small"], 1).eval()
     with torch.no_grad():
         maps = network(torch.rand(1, 3, 64, 64))
     for raw in maps:

@@ -38,7 +38,11 @@ class WindowParameters(Parameters):
 
 
 class AffineParameters(WindowParameters):
-    """Parameters of `random_affine`: those of `WindowParameters` and the range of the scale."""
+    """Parameters of `random_affine`: those of `WindowParameters` and the scale.
+
+    Attributes:
+        minimum_scale, maximum_scale: range of the size in the result / size in the image.
+    """
 
     minimum_scale: float = Field(default=0.5, ge=0.1)
     maximum_scale: float = Field(default=1.5, le=10)

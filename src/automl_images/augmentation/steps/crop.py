@@ -31,9 +31,9 @@ def random_crop_containing_boxes(
 ) -> Sample:
     """Crop to the first acceptable one of some random rectangles that contain every box, else change nothing.
 
-    Without boxes any rectangle will do.
+    Without boxes the rectangles contain a random point.
     """
-    crops = _rectangles(sample, torch.rand((parameters.tries, 4), generator=generator, dtype=torch.float64))
+    crops = _rectangles(sample, torch.rand((parameters.tries + 1, 4), generator=generator, dtype=torch.float64))
     sides = crops[:, 2:] - crops[:, :2]
     aspect = sides[:, 1] / sides[:, 0]
     accepted = (sides.prod(dim=1) >= parameters.minimum_area * sample.height * sample.width) & (
@@ -46,15 +46,14 @@ def random_crop_containing_boxes(
 
 
 def _rectangles(sample: Sample, draws: Tensor) -> Tensor:
-    """Return whole-pixel rectangles `(T, 4)` xyxy with an area, made of `draws` `(T, 4)` in [0, 1)."""
+    """Return whole-pixel rectangles `(T, 4)` xyxy with an area, made of `draws` `(1 + T, 4)` in [0, 1)."""
     size = torch.tensor([sample.width, sample.height], dtype=torch.float64)
     if len(sample):
         boxes = plain(sample.boxes).to(torch.float64)
         first, last = boxes[:, :2].amin(dim=0), boxes[:, 2:].amax(dim=0)
-        low, high = draws[:, :2] * first, last + draws[:, 2:] * (size - last)
     else:
-        pairs = draws.reshape(-1, 2, 2).sort(dim=1).values
-        low, high = pairs[:, 0] * size, pairs[:, 1] * size
+        first = last = draws[0, :2] * size
+    low, high = draws[1:, :2] * first, last + draws[1:, 2:] * (size - last)
     low = torch.minimum(low.floor(), size - 1)
     high = torch.minimum(torch.maximum(high.ceil(), low + 1), size)
     return torch.cat([low, high], dim=1)

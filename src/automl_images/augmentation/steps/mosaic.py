@@ -19,7 +19,7 @@ class MosaicParameters(Parameters):
         fill: RGB of the canvas.
     """
 
-    size: int = Field(ge=2)
+    size: int = Field(ge=1)
     fill: Colour = GREY
 
 

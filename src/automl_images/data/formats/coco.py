@@ -6,7 +6,6 @@ boxes are wanted and reported where polygons are. Source: cocodataset.org/#forma
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from math import isfinite
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from automl_images.core.errors import DataError
 from automl_images.data import strict_json
+from automl_images.data.findings import short
 from automl_images.data.formats.base import READERS, Malformed, RawObject, Reader, Sample, number, polygon_of, size
 from automl_images.data.sources import ImageLocator, find_image_root
 
@@ -43,7 +43,7 @@ class CocoReader(Reader):
             yield Sample(
                 image=entry["file_name"],
                 file=self._file,
-                objects=objects.pop(key, []),
+                objects=objects.pop(key),
                 width=size(entry.get("width")),
                 height=size(entry.get("height")),
                 item=key,
@@ -100,25 +100,28 @@ class CocoReader(Reader):
                 images[entry["id"]] = entry
         return images
 
-    def _objects_by_image(
-        self, annotations: list[Any], images: dict[Any, dict[str, Any]]
-    ) -> defaultdict[Any, list[RawObject]]:
-        objects: defaultdict[Any, list[RawObject]] = defaultdict(list)
+    def _objects_by_image(self, annotations: list[Any], images: dict[Any, Any]) -> dict[Any, list[RawObject]]:
+        objects: dict[Any, list[RawObject]] = {key: [] for key in images}
         seen: set[Any] = set()
         for entry in annotations:
-            if not isinstance(entry, dict) or not _is_id(key := entry.get("image_id")) or key not in images:
-                found = entry.get("image_id") if isinstance(entry, dict) else entry
-                item = entry.get("id") if isinstance(entry, dict) else None
-                message = f"there is no image with the id {found!r}"
-                self.log.add("ANNOTATION_ON_UNKNOWN_IMAGE", message, self._file, item=item, value=found)
+            try:
+                siblings = objects[entry["image_id"]]
+            except (KeyError, TypeError):  # no such image; no id, or none that can be one; no object
+                self._report_unknown_image(entry)
                 continue
             item = entry.get("id")
-            if _is_id(item) and item in seen:
-                self.log.add("ANNOTATION_ID_DUPLICATE", f"annotation id {item} is taken", self._file, item=item)
-            elif _is_id(item):
+            if type(item) is int or type(item) is str:
+                if item in seen:
+                    self.log.add("ANNOTATION_ID_DUPLICATE", f"annotation id {item} is taken", self._file, item=item)
                 seen.add(item)
-            objects[key].append(self._object(entry, item))
+            siblings.append(self._object(entry, item))
         return objects
+
+    def _report_unknown_image(self, entry: Any) -> None:
+        key, item = (entry.get("image_id"), entry.get("id")) if isinstance(entry, dict) else (entry, None)
+        message = f"there is no image with the id {short(key)}"
+        row = f"{self._file}:image {short(key)}"
+        self.log.add("ANNOTATION_ON_UNKNOWN_IMAGE", message, self._file, item=item, value=key, row=row)
 
     def _object(self, entry: dict[str, Any], item: Any) -> RawObject:
         crowd = entry.get("iscrowd", 0)

@@ -52,8 +52,8 @@ class YoloReader(Reader):
         yield from self._samples(images)
 
     def locator(self) -> ImageLocator:
-        """Images were listed, but a link or a list may still lead outside."""
-        return ImageLocator([self._root], absolute=True, on_disk=self.check_images)
+        """Names are relative to the images' folder; a link may still lead outside."""
+        return ImageLocator([self._root], on_disk=self.check_images)
 
     @cached_property
     def _root(self) -> Path:
@@ -91,7 +91,7 @@ class YoloReader(Reader):
             labels = self._label_file(image)
             used.add(labels)
             objects = list(self._objects(labels)) if labels.is_file() else []
-            yield Sample(str(image.absolute()), labels, objects=objects, normalised=True)
+            yield Sample(image.relative_to(self._root).as_posix(), labels, objects=objects, normalised=True)
         self._report_orphans(used)
 
     def _label_file(self, image: Path) -> Path:

@@ -18,7 +18,7 @@ from automl_images.models.base import Detector, ExportSpec, Prediction, Target
 from automl_images.models.yolov5.boxes import decode_boxes, to_corners
 from automl_images.models.yolov5.loss import YOLOv5Loss
 from automl_images.models.yolov5.multi_scale import MULTIPLE, RandomSize
-from automl_images.models.yolov5.network import ANCHORS, STRIDES, YOLOv5Network
+from automl_images.models.yolov5.network import ANCHORS, SCALES, STRIDES, YOLOv5Network
 
 MOST_DETECTIONS = 300
 
@@ -147,7 +147,7 @@ def build_yolov5(classes: Sequence[str], hyperparameters: Mapping[str, Any]) -> 
     image_size = -(-hyperparameters["image_size"] // MULTIPLE) * MULTIPLE
     multi_scale = hyperparameters["multi_scale"]
     return YOLOv5Detector(
-        YOLOv5Graph(YOLOv5Network(hyperparameters["model_size"], len(classes))),
+        YOLOv5Graph(YOLOv5Network(SCALES[hyperparameters["model_size"]], len(classes))),
         YOLOv5Loss(len(classes), hyperparameters["training_batch_size"]),
         classes,
         image_size,

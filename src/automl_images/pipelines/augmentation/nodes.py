@@ -8,17 +8,19 @@ from PIL import Image
 
 from automl_images.core.types import Table
 from automl_images.jobs.options import JobOptions
-from automl_images.sweep.space import check, model_names
 
 
 def plan_augmentation(options: JobOptions) -> dict[str, Any]:
-    """Return the augmentation plan of each style that the job's models use."""
+    """Return the augmentation plan of each style that the job's models use.
+
+    Runs first of all, so that a model or hyper-parameter that does not fit is told before any image is read.
+    """
+    from automl_images.jobs.trials import configurations
     from automl_images.tasks import get_task
 
     task = get_task(options.task)
-    check(options.search_space)
-    names = model_names(options.search_space, options.training_parameters, task.default_model)
-    return task.augmentation_plans(names, options.training_parameters)
+    models = {c.model_name: c.hyperparameters for c in configurations(options, task)}
+    return task.augmentation_plans(models)
 
 
 def preview_augmentation(training_data: Table, augmentation_plan: dict[str, Any], options: JobOptions) -> Image.Image:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from automl_images.core.errors import DataError
 from automl_images.core.types import Table
 from automl_images.data.conversion import Conversion, convert
+from automl_images.data.mltable import is_url
 from automl_images.data.sources import SourceOptions
 from automl_images.jobs.options import JobOptions
 
@@ -38,13 +40,20 @@ def convert_annotations(options: JobOptions) -> tuple[Table, Table, dict[str, An
 
 
 def _convert(source: SourceOptions, kind: str, options: JobOptions) -> Conversion:
-    return convert(
+    conversion = convert(
         source,
         kind,
         strict=options.strict,
         max_invalid=options.max_invalid,
         target_column=options.target_column_name,
     )
+    remote = [row["image_url"] for row in conversion.rows if is_url(row["image_url"])]
+    if remote:
+        raise DataError(
+            f"{len(remote)} images are URLs, the first is {remote[0]}. Training reads local files: download them and "
+            "name their folder in source.images."
+        )
+    return conversion
 
 
 def _report(conversion: Conversion) -> dict[str, Any]:

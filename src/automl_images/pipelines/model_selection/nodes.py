@@ -24,7 +24,8 @@ def select_best_trial(trials: pd.DataFrame, options: JobOptions) -> dict[str, An
     from automl_images.tasks import get_task
 
     metric = get_task(options.task).primary_metric
-    best = best_of(trials.to_dict("records"), metric)
+    rows = [{str(name): value for name, value in row.items()} for row in trials.to_dict("records")]
+    best = best_of(rows, metric)
     return {
         "job": best["job"],
         "trial": int(best["trial"]),

@@ -1,0 +1,157 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from automl_images.core.errors import DataError, SettingsError
+from automl_images.data.conversion import convert
+from automl_images.data.findings import FindingLog
+from automl_images.data.formats import READERS, open_source, recognise
+from automl_images.data.formats.base import Malformed, number, size
+from automl_images.data.sources import ImageLocator, PathError, SourceOptions
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+CORNERS = ("topX", "topY", "bottomX", "bottomY")
+FORMATS = ("coco", "voc", "yolo", "jsonl", "mltable")
+
+
+def draw(path, width=40, height=30, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng([seed, width, height]).integers(0, 255, (height, width, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def options(path, **fields):
+    return SourceOptions(path=path, **fields)
+
+
+def named(rows):
+    return {Path(row["image_url"]).name: row for row in rows}
+
+
+def codes(findings):
+    return sorted(finding.code for finding in findings)
+
+
+def convert_all(path, kind="boxes", **fields):
+    return convert(options(path, **fields), kind, max_invalid=1.0)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_box_format_gives_the_same_rows_and_is_recognised(write, write, annotated, form):
+    sizes, marked = annotated
+    path = write(form)
+    assert recognise(path, "boxes") == form
+    conversion = convert(options(path), "boxes")
+    assert conversion.summary["format"] == form
+    assert [f for f in conversion.findings if f.code != "CLASS_WITH_ONE_IMAGE"] == []
+    rows = named(conversion.rows)
+    assert set(rows) == set(sizes)
+    for file, (width, height) in sizes.items():
+        expected = [(c, x / width, y / height, r / width, b / height) for f, c, (x, y, r, b) in marked if f == file]
+        found = [(o["label"], *(o[k] for k in CORNERS)) for o in rows[file]["label"]]
+        assert [f[0] for f in found] == [e[0] for e in expected]
+        assert np.allclose([f[1:] for f in found], [e[1:] for e in expected], atol=1e-9)
+        assert {k: rows[file]["image_details"][k] for k in ("format", "width", "height")} == {
+            "format": "jpg",
+            "width": width,
+            "height": height,
+        }
+        assert all(o["isCrowd"] == 0 for o in rows[file]["label"])
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_conformance(name, tmp_path):
+    reader = READERS.get(name)
+    assert reader.name == name
+    assert reader.kinds
+    assert reader.kinds <= {"class", "classes", "boxes", "polygons"}
+    (tmp_path / "empty").mkdir()
+    assert reader.detect(tmp_path / "empty") is False
+    (tmp_path / "empty" / "notes.txt").write_bytes(b"\xff\xfe not an annotation")
+    assert reader.detect(tmp_path / "empty" / "notes.txt") is False
+    source = options(tmp_path / "empty", format=name)
+    with pytest.raises(DataError, match="empty"):
+        list(reader(source, next(iter(reader.kinds)), "label", FindingLog()).read())
+
+
+def test_auto_says_what_it_could_be(folder, write):
+    write("coco")
+    write("yolo")
+    with pytest.raises(DataError, match="could be any of coco, yolo"):
+        recognise(folder, "boxes")
+    (folder / "nothing").mkdir()
+    with pytest.raises(DataError, match="looks like none of coco"):
+        recognise(folder / "nothing", "boxes")
+
+
+def test_open_source_refuses_unknown_formats_and_kinds(folder):
+    with pytest.raises(SettingsError, match="Did you mean 'coco'"):
+        open_source(options(folder, format="cocoa"), "boxes", "label", FindingLog())
+    with pytest.raises(DataError, match="no labels of kind 'polygons'"):
+        open_source(options(folder, format="voc"), "polygons", "label", FindingLog())
+    with pytest.raises(DataError, match="nothing at"):
+        open_source(options(folder / "absent"), "boxes", "label", FindingLog())
+
+
+def test_source_options_refuse_mistyped_keys(tmp_path):
+    with pytest.raises(ValueError, match="fromat"):
+        SourceOptions(path=tmp_path, fromat="coco")
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the shared data sets are not here")
+def test_voc100_is_the_same_in_three_formats():
+    base = SHARED / "voc100_multiformat" / "data" / "database"
+    tables = {}
+    for form in ("coco_format_v1", "coco_format_v2", "pascalvoc_format", "yolo_format"):
+        conversion = convert(options(base / "gts" / form, images=base / "images"), "boxes", strict=True)
+        tables[form] = [
+            (
+                row["image_url"],
+                row["image_details"],
+                sorted((o["label"], *(round(o[k], 4) for k in CORNERS)) for o in row["label"]),
+                sorted(row["label"], key=lambda o: (o["label"], *(round(o[k], 4) for k in CORNERS))),
+            )
+            for row in conversion.rows
+        ]
+    first = tables.pop("coco_format_v1")
+    assert len(first) == 100
+    assert sum(len(row[3]) for row in first) == 273
+    for table in tables.values():
+        for a, b in zip(first, table, strict=True):
+            assert a[:2] == b[:2]
+            assert [o["label"] for o in a[3]] == [o["label"] for o in b[3]]
+            corners = [[[o[k] for k in CORNERS] for o in row[3]] for row in (a, b)]
+            assert np.abs(np.subtract(*corners)).max() < 1e-6
+
+
+# --- small parts
+
+
+@pytest.mark.parametrize(
+    ("value", "result"), [("400px", 400), (" 12 ", 12), (7.0, 7), (0, None), ("x", None), (None, None)]
+)
+def test_size(value, result):
+    assert size(value) == result
+
+
+@pytest.mark.parametrize("value", [True, None, "abc", float("nan"), "inf", 10**400, [1], ""])
+def test_number_refuses(value):
+    with pytest.raises(Malformed):
+        number(value)
+
+
+def test_locator_prefers_roots_in_order_and_reaches_only_trusted_folders(tmp_path):
+    draw(tmp_path / "two" / "b.png")
+    (tmp_path / "one").mkdir()
+    locator = ImageLocator([tmp_path / "one", tmp_path / "two"])
+    root = str(tmp_path.resolve())
+    assert locator.locate("b.png") == f"{root}/two/b.png"
+    assert locator.locate("sub\\c.png") == f"{root}/one/sub/c.png"
+    with pytest.raises(PathError, match="leaves"):
+        locator.locate("../three/c.png")
+    assert ImageLocator([tmp_path / "one"], [tmp_path]).locate("../three/c.png") == f"{root}/three/c.png"
+    with pytest.raises(PathError, match="leaves"):
+        ImageLocator([tmp_path / "one"]).locate("../one-more/c.png")

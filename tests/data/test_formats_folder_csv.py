@@ -1,0 +1,114 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from automl_images.core.errors import DataError
+from automl_images.data.conversion import convert
+from automl_images.data.sources import SourceOptions
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+CORNERS = ("topX", "topY", "bottomX", "bottomY")
+FORMATS = ("coco", "voc", "yolo", "jsonl", "mltable")
+
+
+def draw(path, width=40, height=30, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng([seed, width, height]).integers(0, 255, (height, width, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def options(path, **fields):
+    return SourceOptions(path=path, **fields)
+
+
+def named(rows):
+    return {Path(row["image_url"]).name: row for row in rows}
+
+
+def codes(findings):
+    return sorted(finding.code for finding in findings)
+
+
+def convert_all(path, kind="boxes", **fields):
+    return convert(options(path, **fields), kind, max_invalid=1.0)
+
+
+# --- folders and CSV
+
+
+def test_folders(tmp_path):
+    for number_, label in enumerate(("cat", "dog")):
+        for index in range(2):
+            draw(tmp_path / "train" / label / "deep" / f"{index}.png", seed=10 * number_ + index)
+        draw(tmp_path / "train" / label / "9.JPG", seed=10 * number_ + 9)
+    draw(tmp_path / "val" / "cat" / "x.png")
+    (tmp_path / "train" / "cat" / "notes.txt").write_text("hello")
+    (tmp_path / "train" / "cat" / ".DS_Store").write_text("")
+    draw(tmp_path / "train" / "stray.png")
+    with pytest.raises(DataError, match="split: train"):
+        convert_all(tmp_path, "class")
+    conversion = convert_all(tmp_path, "class", split="train")
+    assert [row["label"] for row in conversion.rows] == ["cat"] * 3 + ["dog"] * 3
+    assert codes(conversion.findings) == ["FILE_NOT_AN_IMAGE", "LABEL_MISSING"]
+    assert convert_all(tmp_path / "train", "class").rows == conversion.rows
+    (tmp_path / "train" / "stray.png").unlink()
+    (tmp_path / "outer").mkdir()
+    shutil.move(tmp_path / "train", tmp_path / "outer" / "Images")
+    with pytest.raises(DataError, match="Images"):
+        convert_all(tmp_path / "outer", "class")
+
+
+def test_links_inside_the_root_are_followed_and_links_out_of_it_refused(tmp_path):
+    inside = draw(tmp_path / "root" / "cat" / "a.png")
+    draw(tmp_path / "root" / "dog" / "b.png", seed=2)
+    outside = draw(tmp_path / "secret.png", seed=3)
+    (tmp_path / "root" / "dog" / "inside.png").symlink_to(inside)
+    (tmp_path / "root" / "dog" / "outside.png").symlink_to(outside)
+    conversion = convert_all(tmp_path / "root", "class")
+    assert {Path(row["image_url"]).name for row in conversion.rows} == {"a.png", "b.png", "inside.png"}
+    assert "PATH_OUTSIDE_ROOT" in codes(conversion.findings)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "labels"),
+    [
+        ("image,label\na.jpg,cat\nb.jpg,\"a, b\"\n", "class", {"a.jpg": "cat", "b.jpg": "a, b"}),
+        ("\ufefffilename;label\r\na.jpg;cat\r\nb.jpg;dog\r\n", "class", {"a.jpg": "cat", "b.jpg": "dog"}),
+        ("image,labels\na.jpg,\"cat, dog\"\nb.jpg,cat\n", "classes", {"a.jpg": ["cat", "dog"], "b.jpg": ["cat"]}),
+        ("image,labels\na.jpg,cat;traffic light\nb.jpg,cat\n", "classes", {"a.jpg": ["cat", "traffic light"], "b.jpg": ["cat"]}),
+        ("image,labels\na.jpg,cat dog\nb.jpg,cat\n", "classes", {"a.jpg": ["cat", "dog"], "b.jpg": ["cat"]}),
+        ("image,cat,dog,note\na.jpg,1,1,x\nb.jpg,0,1.0,y\n", "classes", {"a.jpg": ["cat", "dog"], "b.jpg": ["dog"]}),
+    ],
+)  # fmt: skip
+def test_csv(folder, text, kind, labels):
+    (folder / "t.csv").write_text(text, encoding="utf-8")
+    conversion = convert_all(folder / "t.csv", kind)
+    assert {name: row["label"] for name, row in named(conversion.rows).items()} == labels
+
+
+def test_csv_target_column_and_bad_lines(folder):
+    (folder / "t.csv").write_text("image,label,kind\na.jpg,x,cat\nb.jpg,y\n\nb.jpg,y,dog\n,z,dog\n")
+    conversion = convert(options(folder / "t.csv"), "class", target_column="kind", max_invalid=1.0)
+    assert {n: r["label"] for n, r in named(conversion.rows).items()} == {"a.jpg": "cat", "b.jpg": "dog"}
+    short_line = next(f for f in conversion.findings if f.code == "COLUMN_COUNT")
+    assert short_line.line == 3
+    assert "PATH_INVALID" in codes(conversion.findings)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "image\na.jpg\n", "label,what\na,b\n", "image,image\na,b\n", "image,label\n" + "x" * 200_000]
+)
+def test_csv_that_cannot_be_used(folder, text):
+    (folder / "t.csv").write_text(text)
+    with pytest.raises(DataError):
+        convert(options(folder / "t.csv"), "class")
+
+
+def test_legacy_tsv(folder):
+    (folder / "t.tsv").write_text("a.jpg\tcat,dog\nb.jpg\tcat\n")
+    rows = named(convert_all(folder / "t.tsv", "classes").rows)
+    assert {n: r["label"] for n, r in rows.items()} == {"a.jpg": ["cat", "dog"], "b.jpg": ["cat"]}

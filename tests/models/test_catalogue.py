@@ -1,0 +1,52 @@
+"""The catalogue's names and what an entry promises."""
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+from automl_images.core.errors import SettingsError
+from automl_images.models import catalogue
+
+
+def test_names_of_the_specification_are_there():
+    rcnn = {f"fasterrcnn_resnet{depth}_fpn" for depth in (18, 34, 50, 101, 152)}
+    expected = rcnn | {"retinanet_resnet50_fpn", "fasterrcnn_efficientnet_lite0_fpn", "yolov5"}
+    assert set(catalogue.names("object_detection")) == expected
+
+
+def test_unknown_name_names_the_nearest(settings):
+    with pytest.raises(SettingsError, match="Did you mean 'fasterrcnn_resnet18_fpn'"):
+        catalogue.build_model("object_detection", "fasterrcnn_resnet18", ["a"], settings("yolov5"))
+
+
+def test_model_of_another_task_is_unknown():
+    with pytest.raises(SettingsError, match="model_name for image_classification"):
+        catalogue.find("image_classification", "yolov5")
+
+
+@pytest.mark.parametrize("name", catalogue.MODELS.names())
+def test_entry_is_complete(name):
+    entry = catalogue.MODELS.get(name)
+    assert entry.name == name
+    assert importlib.util.find_spec(entry.builder.split(":")[0]) is not None
+    assert entry.licence in {"Apache-2.0", "BSD-3-Clause", "MIT"}
+    assert all(source.licence in {"Apache-2.0", "BSD-3-Clause", "MIT"} for source in entry.sources)
+    assert bool(entry.sources) == bool(entry.heads)
+
+
+def test_defaults_freeze_two_groups_only_with_weights(settings):
+    name = "fasterrcnn_efficientnet_lite0_fpn"
+    for weights, frozen in (("auto", 2), (None, 0)):
+        model = catalogue.build_model("object_detection", name, ["a"], settings(name), weights).model
+        trained = [any(p.requires_grad for m in group for p in m.parameters()) for group in model.layer_groups()]
+        assert trained == [False] * frozen + [True] * (8 - frozen)
+
+
+def test_importing_the_catalogue_is_light():
+    code = (
+        "import sys, automl_images.models.catalogue; print('timm' in sys.modules, 'torchvision.models' in sys.modules)"
+    )
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.split() == ["False", "False"]

@@ -1,0 +1,141 @@
+"""The page: everything on it, nothing from anywhere else, no way in for names from the data."""
+
+import base64
+import dataclasses
+import io
+import re
+from html.parser import HTMLParser
+
+import pytest
+from PIL import Image
+
+from automl_images.reporting.environment import environment
+from automl_images.reporting.report import render_report
+
+HOSTILE = "<script>alert('x')</script>\"><img src=http://evil.example/x onerror=alert(1)>"
+SECTIONS = {
+    "summary", "data", "split", "augmentation", "leaderboard", "curves", "metrics", "confusion", "predictions", "parity",
+    "reproduce", "environment",
+}  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Collects tags, attributes and text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.attributes, self.text = [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def values(self, name):
+        return [value for _, key, value in self.attributes if key == name]
+
+
+@pytest.fixture
+def page(make_content):
+    return Page(render_report(make_content()))
+
+
+def test_all_sections_are_there_and_reachable(page):
+    assert set(page.values("id")) == SECTIONS
+    assert {value.removeprefix("#") for tag, key, value in page.attributes if (tag, key) == ("a", "href")} <= SECTIONS
+
+
+def test_the_numbers_are_on_the_page(page):
+    text = " ".join(" ".join(page.text).split())
+    for expected in (
+        "Mean average precision 0.417",  # can: half at precision 1, half at 2/3; milk bottle: 0
+        "95 % interval",
+        "ONNX equals torch",
+        "Box clipped",
+        "a/b.json, id 7",
+        "kedro run --pipeline=object_detection --params "
+        "object_detection.source.path=data/a.json,object_detection.limits.max_trials=3",
+        "cc33",
+        "17",
+        "diverged",
+        "package: lite0.pth",
+    ):
+        assert expected in text
+    assert "/home/u" not in text
+    assert "/some/folder" not in text
+
+
+def test_nothing_is_loaded_from_elsewhere(make_content):
+    html = render_report(make_content())
+    page = Page(html)
+    assert all(source.startswith("data:image/jpeg;base64,") for source in page.values("src"))
+    assert set(page.tags).isdisjoint({"script", "iframe", "object", "embed", "form", "base"})
+    assert not re.search(r"https?:|@import|url\(", html)
+    policy = next(value for value in page.values("content") if "default-src" in value)
+    assert policy.startswith("default-src 'none'; img-src data:")
+
+
+def test_pictures_are_embedded_and_scaled_down(page):
+    preview, best = (Image.open(io.BytesIO(base64.b64decode(s.partition(",")[2]))) for s in page.values("src"))
+    assert preview.size == (1400, 420)
+    assert best.size == (60, 40)
+
+
+def test_hostile_names_stay_text(make_content):
+    content = make_content([HOSTILE, "zebra"])
+    board = content.trials.assign(note=HOSTILE, model_name=HOSTILE, status=HOSTILE)
+    hostile = dataclasses.replace(
+        content,
+        trials=board,
+        options={"source": {"path": HOSTILE}},
+        best_trial={**content.best_trial, "job": HOSTILE, "model_name": HOSTILE},
+        settings={**content.settings, "weights": {"source": f"file:{HOSTILE}", "note": HOSTILE, "pretrained": False}},
+        split={**content.split, "notes": [HOSTILE]},
+        metrics={**content.metrics, HOSTILE: 0.5},
+        parity={**content.parity, "cases": []},
+    )
+    harmless = Page(render_report(make_content()))
+    page = Page(render_report(hostile))
+    assert set(page.tags) <= {*harmless.tags, "ul", "li", "strong"}
+    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+    assert all(source.startswith("data:") for source in page.values("src"))
+    assert HOSTILE in "".join(page.text)
+
+
+def test_random_weights_are_a_visible_warning(make_content, page):
+    content = make_content()
+    settings = {**content.settings, "weights": {"source": "random", "pretrained": False, "note": "None were found."}}
+    warned = Page(render_report(dataclasses.replace(content, settings=settings)))
+    assert "warning" in warned.values("class")
+    assert "None were found." in " ".join(warned.text)
+    assert "warning" not in page.values("class")
+
+
+def test_a_page_of_almost_nothing_still_renders(make_content):
+    content = make_content()
+    bare = dataclasses.replace(
+        content,
+        options={},
+        conversion={"training": {}, "validation": None},
+        split={},
+        curves=content.curves[:0],
+        settings={},
+        parity={"passed": False, "reference_metric": None},
+        metrics={"mean_average_precision": -1.0},
+        evaluation={},
+        pictures={},
+    )
+    text = " ".join(Page(render_report(bare)).text)
+    assert "Mean average precision –" in text
+    assert "ONNX differs from torch" in text
+    assert "No epoch was finished." in text
+
+
+def test_the_environment_names_versions_but_no_paths():
+    found = environment()
+    assert found["torch"][0].isdigit()
+    assert found["onnxruntime"][0].isdigit()
+    assert not [value for value in found.values() if value.startswith("/") or ":\\" in value]
