@@ -31,16 +31,8 @@ def named(rows):
     return {Path(row["image_url"]).name: row for row in rows}
 
 
-def codes(findings):
-    return sorted(finding.code for finding in findings)
-
-
-def convert_all(path, kind="boxes", **fields):
-    return convert(options(path, **fields), kind, max_invalid=1.0)
-
-
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_box_format_gives_the_same_rows_and_is_recognised(write, write, annotated, form):
+def test_every_box_format_gives_the_same_rows_and_is_recognised(write, annotated, form):
     sizes, marked = annotated
     path = write(form)
     assert recognise(path, "boxes") == form

@@ -9,10 +9,6 @@ from automl_images.data.conversion import convert
 from automl_images.data.findings import CODES
 from automl_images.data.sources import SourceOptions
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
-CORNERS = ("topX", "topY", "bottomX", "bottomY")
-FORMATS = ("coco", "voc", "yolo", "jsonl", "mltable")
-
 
 def options(path, **fields):
     return SourceOptions(path=path, **fields)

@@ -9,10 +9,6 @@ from automl_images.core.errors import DataError
 from automl_images.data.conversion import convert
 from automl_images.data.sources import SourceOptions
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
-CORNERS = ("topX", "topY", "bottomX", "bottomY")
-FORMATS = ("coco", "voc", "yolo", "jsonl", "mltable")
-
 
 def draw(path, width=40, height=30, seed=0):
     path.parent.mkdir(parents=True, exist_ok=True)

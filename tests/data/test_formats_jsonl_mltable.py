@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +8,6 @@ from automl_images.core.errors import DataError
 from automl_images.data import strict_json
 from automl_images.data.conversion import convert
 from automl_images.data.sources import SourceOptions
-
-SHARED = Path(__file__).parents[3] / "shared" / "data"
-CORNERS = ("topX", "topY", "bottomX", "bottomY")
-FORMATS = ("coco", "voc", "yolo", "jsonl", "mltable")
 
 
 def draw(path, width=40, height=30, seed=0):
@@ -24,10 +19,6 @@ def draw(path, width=40, height=30, seed=0):
 
 def options(path, **fields):
     return SourceOptions(path=path, **fields)
-
-
-def named(rows):
-    return {Path(row["image_url"]).name: row for row in rows}
 
 
 def codes(findings):

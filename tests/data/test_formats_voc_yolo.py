@@ -7,10 +7,6 @@ from automl_images.core.errors import DataError
 from automl_images.data.conversion import convert
 from automl_images.data.sources import SourceOptions
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
-CORNERS = ("topX", "topY", "bottomX", "bottomY")
-FORMATS = ("coco", "voc", "yolo", "jsonl", "mltable")
-
 
 def options(path, **fields):
     return SourceOptions(path=path, **fields)

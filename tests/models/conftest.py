@@ -12,6 +12,7 @@ def _no_hub(monkeypatch, tmp_path):
     """Neither the network nor the caches of the machine decide what these tests see."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch_home"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hf_cache"))
     weights.reachable.cache_clear()
     yield
     weights.reachable.cache_clear()

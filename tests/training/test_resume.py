@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file
 from tiny_learner import TinyLearner
 
-from automl_images.core.errors import Interrupted
+from automl_images.core.errors import Interrupted, TrainingError
 from automl_images.core.failpoints import VARIABLE
 from automl_images.core.files import read_json, sha256
+from automl_images.training import interruption
 from automl_images.training.checkpoint import Checkpoints
 
 # 22 images in batches of 4 with accumulation of 2: six batches and three changes of the weights an epoch.
@@ -129,10 +130,16 @@ class SlowLearner(TinyLearner):
 
 
 class StuckLearner(TinyLearner):
+    """Says that it began its first step, and does not end it."""
+
+    def __init__(self, begun):
+        super().__init__()
+        self.begun = begun
+
     def losses(self, model, batch):
-        for _ in range(600):  # a signal that is noted lets the sleep go on
+        self.begun.touch()
+        while True:  # a signal that is only noted lets the sleep go on
             time.sleep(0.1)
-        return super().losses(model, batch)
 
 
 def wait_for(condition, seconds=60):
@@ -157,18 +164,26 @@ def test_a_signal_to_the_whole_group_leaves_the_loaders_alive_until_all_is_saved
     assert_same_outcome(tmp_path, undisturbed)
 
 
-def test_a_second_signal_leaves_at_once(tmp_path, train_apart, events_of):
-    process = train_apart(tmp_path, StuckLearner(), **GIVEN)
-    wait_for(lambda: events_of(tmp_path, "checkpoint"))
-    time.sleep(0.3)
+def test_a_second_signal_leaves_at_once(tmp_path, train_apart, monkeypatch):
+    monkeypatch.setattr(interruption, "SAME_REQUEST", 0.0)
+    process = train_apart(tmp_path, StuckLearner(tmp_path / "begun"), **GIVEN)
+    wait_for((tmp_path / "begun").exists)
     os.kill(process.pid, signal.SIGINT)
-    time.sleep(0.2)
-    os.kill(process.pid, signal.SIGTERM)  # passed on by a parent: still the same request
-    time.sleep(1.0)
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(30)
+    assert process.exitcode == -signal.SIGTERM
+
+
+def test_a_signal_that_a_parent_passes_on_is_the_same_request(tmp_path, train_apart, monkeypatch):
+    monkeypatch.setattr(interruption, "SAME_REQUEST", 1000.0)
+    process = train_apart(tmp_path, StuckLearner(tmp_path / "begun"), **GIVEN)
+    wait_for((tmp_path / "begun").exists)
+    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(0.5)
     assert process.is_alive()
-    os.kill(process.pid, signal.SIGINT)
-    process.join(5)
-    assert process.exitcode == -signal.SIGINT
+    process.kill()
+    process.join(30)
 
 
 def test_a_finished_training_is_not_repeated(tmp_path, train_here, events_of):
@@ -182,7 +197,7 @@ def test_checkpoints_of_other_settings_are_refused(tmp_path, train_here, monkeyp
     with pytest.raises(Interrupted):
         train_here(tmp_path, **GIVEN)
     monkeypatch.delenv(VARIABLE)
-    with pytest.raises(Exception, match="other settings or data"):
+    with pytest.raises(TrainingError, match="other settings or data"):
         train_here(tmp_path, **{**GIVEN, "learning_rate": 0.02})
 
 

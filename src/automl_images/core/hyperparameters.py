@@ -82,7 +82,7 @@ _YOLO = "*/yolov5"
 
 TABLE: tuple[Hyperparameter, ...] = (
     Hyperparameter(
-        "number_of_epochs", "int", "Passes over the training images.", 15, ((_YOLO, 30), (_LITE, 20)), minimum=1
+        "number_of_epochs", "int", "Passes over the training images.", 15, ((_YOLO, 30), (_LITE, 12)), minimum=1
     ),
     Hyperparameter(
         "training_batch_size", "int", "Images in a training step (per device).", 2, ((_YOLO, 16), (_LITE, 4)), minimum=1
@@ -107,7 +107,7 @@ TABLE: tuple[Hyperparameter, ...] = (
     Hyperparameter("early_stopping_patience", "int", "Evaluations without improvement before stopping.", 5, minimum=1),
     Hyperparameter("early_stopping_delay", "int", "Epochs before improvement is watched at all.", 5, minimum=1),
     Hyperparameter(
-        "learning_rate", "float", "Step size at the top of the schedule.", 0.005, ((_YOLO, 0.01),), minimum=0, maximum=1
+        "learning_rate", "float", "Step size at the top of the schedule.", 0.005, ((_YOLO, 0.01), (_LITE, 0.01)), minimum=0, maximum=1
     ),
     Hyperparameter(
         "learning_rate_scheduler",

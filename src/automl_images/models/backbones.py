@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -59,9 +60,10 @@ class LitePyramid(nn.Module):
         super().__init__()
         import timm
 
-        self.body = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=tuple(levels))
-        _pad_statically(self.body)
-        self.fpn = FeaturePyramidNetwork(self.body.feature_info.channels(), channels, LastLevelMaxPool())
+        body: Any = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=tuple(levels))
+        _pad_statically(body)
+        self.body = body
+        self.fpn = FeaturePyramidNetwork(body.feature_info.channels(), channels, LastLevelMaxPool())
         self.out_channels = channels
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -83,8 +85,8 @@ class _HalvingConv(nn.Conv2d):
 def _pad_statically(body: nn.Module) -> None:
     convolutions = [(n, m) for n, m in body.named_modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
     for name, old in convolutions:
-        bias, size = old.bias is not None, old.kernel_size
-        new = _HalvingConv(old.in_channels, old.out_channels, size, stride=2, groups=old.groups, bias=bias)
+        bias, side = old.bias is not None, old.kernel_size[0]
+        new = _HalvingConv(old.in_channels, old.out_channels, side, stride=2, groups=old.groups, bias=bias)
         new.load_state_dict(old.state_dict())
         body.set_submodule(name, new)
 

@@ -66,8 +66,7 @@ class RCNNDetector(Detector):
         """See `Detector.forward`."""
         if targets is not None:
             return self._losses(images, targets)
-        boxes, labels, scores, numbers = BatchedRCNN(self.backbone, self.rpn, self.roi_heads)(images)
-        return unpad(boxes, labels - 1, scores, numbers, sizes)
+        return unpad(self._inference()(images), sizes, first_label=1)
 
     def _losses(self, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
         shifted = [{**target, "labels": target["labels"] + 1} for target in targets]
@@ -85,7 +84,7 @@ class RCNNDetector(Detector):
     def export_spec(self) -> ExportSpec:
         """Return a graph with padded outputs; labels count from 1, entry 0 of the class list is background."""
         return ExportSpec(
-            module=BatchedRCNN(self.backbone, self.rpn, self.roi_heads),
+            module=self._inference(),
             inputs=("input",),
             outputs=OUTPUTS,
             dynamic=("batch", "height", "width"),
@@ -97,6 +96,9 @@ class RCNNDetector(Detector):
     def set_score_threshold(self, threshold: float) -> None:
         """See `Detector.set_score_threshold`."""
         self.roi_heads.score_thresh = threshold
+
+    def _inference(self) -> BatchedRCNN:
+        return BatchedRCNN(self.backbone, self.rpn, self.roi_heads).train(self.training)
 
 
 @contextlib.contextmanager

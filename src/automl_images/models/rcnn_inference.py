@@ -16,6 +16,9 @@ from automl_images.models import batched
 from automl_images.models.base import Prediction
 
 OUTPUTS = ("boxes", "labels", "scores", "num_detections")
+Padded = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Boxes `(B, K, 4)`, labels `(B, K)`, scores `(B, K)` by falling score, number of detections `(B,)`."""
+
 SMALLEST_PROPOSAL = 1e-3
 SMALLEST_DETECTION = 1e-2
 LEAST_CANDIDATES = 1000
@@ -31,7 +34,7 @@ class BatchedRCNN(nn.Module):
         self.rpn = rpn
         self.roi_heads = roi_heads
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, images: Tensor) -> Padded:
         """Detect.
 
         Args:
@@ -72,9 +75,7 @@ class BatchedRCNN(nn.Module):
         size = (images.shape[2], images.shape[3])
         return pool(features, list(proposals), [size] * len(proposals))
 
-    def _detect(
-        self, images: Tensor, proposals: Tensor, valid: Tensor, logits: Tensor, deltas: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _detect(self, images: Tensor, proposals: Tensor, valid: Tensor, logits: Tensor, deltas: Tensor) -> Padded:
         heads, count, classes = self.roi_heads, proposals.shape[1], logits.shape[1]
         probabilities = logits.softmax(dim=-1).unflatten(0, (-1, count))[:, :, 1:]
         deltas = deltas.unflatten(1, (classes, 4)).unflatten(0, (-1, count))[:, :, 1:]
@@ -87,9 +88,7 @@ class BatchedRCNN(nn.Module):
         )
 
 
-def select(
-    boxes: Tensor, labels: Tensor, scores: Tensor, iou_threshold: float, count: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def select(boxes: Tensor, labels: Tensor, scores: Tensor, iou_threshold: float, count: int) -> Padded:
     """Suppress overlapping detections of a class and keep the best.
 
     Only the best candidates, ten for each place and a thousand at least, take part in the suppression.
@@ -109,13 +108,15 @@ def select(
     return batched.take(boxes, index), batched.take(labels, index), scores, number
 
 
-def unpad(boxes: Tensor, labels: Tensor, scores: Tensor, numbers: Tensor, sizes: Tensor | None) -> list[Prediction]:
+def unpad(padded: Padded, sizes: Tensor | None, first_label: int = 0) -> list[Prediction]:
     """Turn padded detections into one prediction per image, cut to the images' own sizes.
 
     Args:
-        boxes: `(B, K, 4)`; labels, scores: `(B, K)`; numbers: `(B,)` detections before the padding.
+        padded: boxes `(B, K, 4)`, labels and scores `(B, K)`, numbers `(B,)` of detections before the padding.
         sizes: `(B, 2)` height and width, or None for the whole canvas. A detection outside is dropped.
+        first_label: what the first class is called in `padded`: 1 after a background, else 0.
     """
+    boxes, labels, scores, numbers = padded
     predictions = []
     for image, number in enumerate(numbers.tolist()):
         kept = boxes[image, :number]
@@ -123,9 +124,8 @@ def unpad(boxes: Tensor, labels: Tensor, scores: Tensor, numbers: Tensor, sizes:
             height, width = sizes[image].to(kept).unbind()
             kept = torch.minimum(kept, torch.stack([width, height, width, height]))
         inside = batched.large_enough(kept, SMALLEST_DETECTION)
-        predictions.append(
-            {"boxes": kept[inside], "labels": labels[image, :number][inside], "scores": scores[image, :number][inside]}
-        )
+        names = labels[image, :number][inside] - first_label
+        predictions.append({"boxes": kept[inside], "labels": names, "scores": scores[image, :number][inside]})
     return predictions
 
 
@@ -140,9 +140,8 @@ def _pool_for_export(features: list[Tensor], proposals: Tensor, pool: MultiScale
     side = ((rois[:, 3] - rois[:, 1]) * (rois[:, 4] - rois[:, 2])).sqrt()
     mapper = pool.map_levels
     level = torch.floor(mapper.lvl0 + torch.log2(side / mapper.s0) + mapper.eps).clamp(mapper.k_min, mapper.k_max)
-    pooled = None
+    parts = []
     for number, (feature, scale) in enumerate(zip(features, pool.scales, strict=True)):
         own = (level == mapper.k_min + number).to(feature.dtype)[:, None, None, None]
-        part = roi_align(feature, rois, pool.output_size, scale, pool.sampling_ratio) * own
-        pooled = part if pooled is None else pooled + part
-    return pooled
+        parts.append(roi_align(feature, rois, pool.output_size, scale, pool.sampling_ratio) * own)
+    return sum(parts[1:], parts[0])

@@ -20,7 +20,7 @@ from automl_images.core.types import Preprocessing
 from automl_images.models import batched
 from automl_images.models.backbones import LayerGroups, resnet_groups, resnet_pyramid
 from automl_images.models.base import Detector, ExportSpec, Prediction, Target
-from automl_images.models.rcnn_inference import LEAST_CANDIDATES, OUTPUTS, select, unpad
+from automl_images.models.rcnn_inference import LEAST_CANDIDATES, OUTPUTS, Padded, select, unpad
 from automl_images.models.shorter_side import IMAGENET_MEAN, IMAGENET_STD, shorter_side
 
 
@@ -52,7 +52,7 @@ class RetinaNetDetector(Detector):
         self, images: Tensor, targets: Sequence[Target] | None = None, sizes: Tensor | None = None
     ) -> dict[str, Tensor] | list[Prediction]:
         """See `Detector.forward`."""
-        return unpad(*self._inference()(images), sizes) if targets is None else self._losses(images, targets)
+        return unpad(self._inference()(images), sizes) if targets is None else self._losses(images, targets)
 
     def _losses(self, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
         features = list(self.backbone(images).values())
@@ -119,7 +119,7 @@ class BatchedRetinaNet(nn.Module):
         self.backbone, self.head, self.cells = backbone, head, cells
         self.score_threshold, self.iou_threshold, self.detections = score_threshold, iou_threshold, detections
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, images: Tensor) -> Padded:
         """Detect.
 
         Args:

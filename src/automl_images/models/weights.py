@@ -17,7 +17,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import torch
@@ -143,8 +143,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
             f"{path} is damaged: its SHA-256 does not start with {promised[1]}. Delete it and fetch it anew."
         )
     try:
-        state = _read(path)
-    except Exception as error:  # noqa: BLE001 - torch and safetensors raise many kinds for a broken file
+        state: Any = _read(path)
+    except Exception as error:  # torch and safetensors raise many kinds for a broken file
         raise ModelError(
             f"{path} cannot be read as weights (.safetensors, or a .pth of tensors only): {error}"
         ) from error
@@ -238,13 +238,16 @@ def _find_timm(repository: str) -> tuple[str, Path] | None:
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    cached = try_to_load_from_cache(repository, "model.safetensors")
+    folder = os.environ.get("HF_HUB_CACHE")
+    cached = try_to_load_from_cache(repository, "model.safetensors", cache_dir=folder)
     if isinstance(cached, str):
         return "cache", Path(cached)
     if not reachable(constants.ENDPOINT):
         return None
     try:
-        return "hub", Path(hf_hub_download(repository, "model.safetensors", etag_timeout=_READ_SECONDS))
+        return "hub", Path(
+            hf_hub_download(repository, "model.safetensors", cache_dir=folder, etag_timeout=_READ_SECONDS)
+        )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         log.warning("Fetching %s failed: %s. Going on without it.", repository, error)
         return None

@@ -8,8 +8,9 @@ import torch
 from torchvision.ops import box_iou
 
 from automl_images.core.hyperparameters import resolve
-from automl_images.models.yolov5.model import build_yolov5
-from automl_images.models.yolov5.network import SCALES
+from automl_images.models.yolov5.loss import YOLOv5Loss
+from automl_images.models.yolov5.model import YOLOv5Detector, YOLOv5Graph, build_yolov5
+from automl_images.models.yolov5.network import SCALES, Scale, YOLOv5Network
 
 CLASSES = ("can", "carton", "bottle")
 
@@ -224,17 +225,16 @@ def test_copies_share_nothing():
     assert model.random_size.batches == 0
 
 
-def test_onnx_gives_what_torch_gives(tmp_path):
-    model = build(image_size=96)
+def assert_onnx_equals_torch(model, path):
     train(model, 3)
     spec = model.eval().export_spec()
     assert (spec.inputs, spec.outputs, spec.decoder, spec.labels) == (("input",), ("output",), "yolov5", CLASSES)
     axes = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     torch.onnx.export(
-        spec.module, (torch.rand(2, 3, 96, 64),), str(tmp_path / "model.onnx"), input_names=["input"],
-        output_names=["output"], dynamic_shapes=(axes,), dynamo=spec.dynamo, opset_version=20, verbose=False,
+        spec.module, (torch.rand(2, 3, 96, 64),), str(path), input_names=["input"], output_names=["output"],
+        dynamic_shapes=(axes,), dynamo=spec.dynamo, opset_version=20, verbose=False,
     )  # fmt: skip
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(path)
     assert [session.get_inputs()[0].name, session.get_outputs()[0].name] == ["input", "output"]
     for batch, height, width in [(1, 96, 64), (2, 64, 160), (1, 32, 32), (3, 128, 128)]:
         images = torch.rand(batch, 3, height, width)
@@ -242,3 +242,16 @@ def test_onnx_gives_what_torch_gives(tmp_path):
             expected = spec.module(images).numpy()
         (given,) = session.run(None, {"input": images.numpy()})
         np.testing.assert_allclose(given, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_onnx_gives_what_torch_gives(tmp_path):
+    """With a thin network, which has every kind of layer."""
+    graph = YOLOv5Graph(YOLOv5Network(Scale(0.1, 0.125), 3))
+    model = YOLOv5Detector(graph, YOLOv5Loss(3, 16), CLASSES, 96, 0.1, 0.5)
+    assert_onnx_equals_torch(model, tmp_path / "model.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_size", SCALES)
+def test_onnx_of_every_size(model_size, tmp_path):
+    assert_onnx_equals_torch(build(model_size=model_size), tmp_path / "model.onnx")
