@@ -32,6 +32,7 @@ from automl_images.data.dataset_checks import shared_images
 from automl_images.data.mltable import write_table
 from automl_images.data.sources import SourceOptions
 from automl_images.data.tables import findings_table, summary_table
+from automl_images.tasks import TASKS
 
 FORMATS = ("coco", "voc", "yolo", "folder", "csv", "jsonl", "mltable")
 
@@ -184,13 +185,11 @@ def convert_data(as_json: bool, output: str, **options: Any) -> None:
 
 
 def _convert_or_reject(options: dict[str, Any]) -> tuple[Conversion, RejectedData | None]:
-    from automl_images.tasks import get_task
-
     fields = {"path": options["path"], "format": options["format_"], "images": options["images"]}
     source = SourceOptions(**fields, split=options["split"], one_based=options["one_based"])
     settings = {"strict": options["strict"], "max_invalid": options["max_invalid"]}
     try:
-        kind = get_task(options["task"]).label_kind
+        kind = TASKS.get(options["task"]).label_kind
         return convert(source, kind, target_column=options["target_column_name"], **settings), None
     except RejectedData as error:
         return error.conversion, error

@@ -14,6 +14,7 @@ from automl_images.pipelines import (
     sweep,
     validation_split,
 )
+from automl_images.tasks import TASKS
 
 STAGES = {
     "data_conversion": data_conversion.create_pipeline,
@@ -25,7 +26,6 @@ STAGES = {
     "evaluation": evaluation.create_pipeline,
     "registration": registration.create_pipeline,
 }
-TASKS = ("object_detection",)
 
 
 def register_pipelines() -> dict[str, Pipeline]:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tomllib
+import typing
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from kedro.io import CachedDataset, DataCatalog, MemoryDataset
 
 from automl_images.core.errors import SettingsError
 from automl_images.hooks import check_parameters
+from automl_images.jobs.options import JobOptions
 from automl_images.pipeline_registry import STAGES, TASKS, register_pipelines
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +55,12 @@ def test_every_output_is_persisted_and_every_input_known(pipelines):
             assert not isinstance(catalog[name], MemoryDataset | CachedDataset), name
         free = {name for name in pipeline.inputs() if not name.startswith("params:")}
         assert free == {f"{task}.jobs", "tracker"}
+
+
+def test_every_node_tells_kedro_its_types(pipelines):
+    for node in pipelines["object_detection"].nodes:
+        hints = typing.get_type_hints(node.func)
+        assert hints.get("options", JobOptions) is JobOptions, node.name
 
 
 def test_importing_the_registry_imports_no_heavy_library():

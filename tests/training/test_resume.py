@@ -158,6 +158,7 @@ def test_a_signal_to_the_whole_group_leaves_the_loaders_alive_until_all_is_saved
     os.killpg(process.pid, number)
     process.join(30)
     assert process.exitcode == 128 + number
+    assert not events_of(tmp_path, "loader_failed")
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)  # no loader process is left
     train_here(tmp_path, **GIVEN)

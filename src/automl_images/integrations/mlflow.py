@@ -67,13 +67,11 @@ class MLflowTracker:
 
     def register_model(self, run_id: str, folder: Path, name: str, tags: Mapping[str, str]) -> str:
         """Store the model folder as an ONNX-flavoured MLflow model and register it; return the version."""
-        from mlflow.exceptions import MlflowException
-
         with tempfile.TemporaryDirectory() as temporary:
             packed = Path(temporary) / "model"
             _save_onnx_flavour(folder, packed)
             self._client.log_artifacts(run_id, str(packed), "model")
-        with contextlib.suppress(MlflowException):  # it exists already: the usual case after the first run
+        if not self._client.search_registered_models(f"name = '{name}'"):
             self._client.create_registered_model(name)
         source = f"{self._client.get_run(run_id).info.artifact_uri}/model"
         return str(self._client.create_model_version(name, source, run_id, tags=dict(tags)).version)
@@ -142,9 +140,9 @@ def _save_onnx_flavour(folder: Path, target: Path) -> None:
     import onnx
 
     with _quiet():
-        mlflow.onnx.save_model(
-            onnx.load(folder / "model.onnx"), str(target), pip_requirements=["onnxruntime", "numpy"], save_as_external_data=False
-        )
+        requirements = ["onnxruntime", "numpy"]
+        model = onnx.load(folder / "model.onnx")
+        mlflow.onnx.save_model(model, str(target), pip_requirements=requirements, save_as_external_data=False)
     for file in folder.iterdir():
         if file.name != "model.onnx":
             (target / file.name).write_bytes(file.read_bytes())

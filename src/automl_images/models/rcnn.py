@@ -98,7 +98,7 @@ class RCNNDetector(Detector):
         self.roi_heads.score_thresh = threshold
 
     def _inference(self) -> BatchedRCNN:
-        return BatchedRCNN(self.backbone, self.rpn, self.roi_heads).train(self.training)
+        return BatchedRCNN(self.backbone, self.rpn, self.roi_heads)
 
 
 @contextlib.contextmanager

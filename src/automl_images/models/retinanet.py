@@ -88,10 +88,8 @@ class RetinaNetDetector(Detector):
 
     def _inference(self) -> BatchedRetinaNet:
         cells = self.anchor_generator.cell_anchors
-        network = BatchedRetinaNet(
-            self.backbone, self.head, cells, self._score_threshold, self._iou_threshold, self._detections
-        )
-        return network.train(self.training)
+        limits = (self._score_threshold, self._iou_threshold, self._detections)
+        return BatchedRetinaNet(self.backbone, self.head, cells, *limits)
 
 
 class BatchedRetinaNet(nn.Module):

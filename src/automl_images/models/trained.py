@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+if TYPE_CHECKING:  # nodes name this class in their signatures, and importing them must stay cheap
+    from torch import Tensor
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

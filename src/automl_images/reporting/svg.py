@@ -59,7 +59,7 @@ def _axis(values: list[float], fixed: tuple[float, float] | None, start: float, 
     low, high = fixed or (min(values, default=0.0), max(values, default=1.0))
     if low == high:
         low, high = low - 0.5, high + 0.5
-    if fixed is None and 0 < low < 0.5 * high and start > end:  # a vertical axis that nearly reaches zero starts there
+    if fixed is None and low > 0 and start > end:  # vertical: from zero, so that heights compare
         low = 0.0
     return _Axis(low, high, start, end)
 

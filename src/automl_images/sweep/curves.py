@@ -10,7 +10,7 @@ from automl_images.core.events import read_events
 from automl_images.sweep.trials import EVENTS, TrialOutcome
 
 COLUMNS = ["trial", "model_name", "epoch", "metric", "value"]
-_ALWAYS = ("log_loss_train", "learning_rate", "images_per_second", "seconds")
+_ALWAYS = ("log_loss_train", "log_loss", "learning_rate", "images_per_second", "seconds")
 
 
 def curves(outcomes: Sequence[TrialOutcome]) -> pd.DataFrame:

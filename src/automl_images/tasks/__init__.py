@@ -1,15 +1,27 @@
 """The only room that knows task types."""
 
-from automl_images.tasks import object_detection  # noqa: F401 - registers itself
-from automl_images.tasks.base import TASKS, TaskAdapter
+from __future__ import annotations
 
-__all__ = ["TASKS", "TaskAdapter", "get_task"]
+import functools
+import importlib
+from typing import TYPE_CHECKING
+
+from automl_images.tasks.facts import TASKS, TaskFacts
+
+if TYPE_CHECKING:
+    from automl_images.tasks.base import TaskAdapter
+
+__all__ = ["TASKS", "TaskFacts", "get_task"]
 
 
+@functools.cache
 def get_task(name: str) -> TaskAdapter:
-    """Return the adapter of a task by pipeline name.
+    """Return the adapter of a task by pipeline name; this imports torch.
 
     Raises:
         SettingsError: there is none; the message names the nearest.
     """
-    return TASKS.get(name)
+    facts = TASKS.get(name)
+    module, adapter = facts.adapter.split(":")
+    task: TaskAdapter = getattr(importlib.import_module(module), adapter)(facts)
+    return task

@@ -1,6 +1,6 @@
 """The contract between a task and everything else: what a stage asks, an adapter answers.
 
-A new task is one adapter that registers itself here and one parameters file; no other room compares task names.
+A new task is one adapter, its facts (`facts.py`) and one parameters file; no other room compares task names.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from typing import Any
 
 from PIL import Image
 
-from automl_images.core.registry import Registry
 from automl_images.core.types import Row
-from automl_images.data.splitting import LabelKind
 from automl_images.models.trained import TrainedModel
 from automl_images.models.weights import WeightsInfo
 from automl_images.sweep.trials import TrialRequest
+from automl_images.tasks.facts import TaskFacts
 from automl_images.training.learner import Learner
 
 
@@ -24,16 +23,14 @@ class TaskAdapter(abc.ABC):
     """One task type.
 
     Attributes:
-        name: of the pipeline; service_name: of the task in the service's job files.
-        label_kind: shape of a row's label: `class`, `classes`, `boxes` or `polygons`.
-        primary_metric: larger is better; default_model: where a job names none.
+        name, label_kind, primary_metric, default_model: see `TaskFacts`.
     """
 
-    name: str
-    service_name: str
-    label_kind: LabelKind
-    primary_metric: str
-    default_model: str
+    def __init__(self, facts: TaskFacts) -> None:
+        self.name = facts.name
+        self.label_kind = facts.label_kind
+        self.primary_metric = facts.primary_metric
+        self.default_model = facts.default_model
 
     @abc.abstractmethod
     def augmentation_plans(self, models: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -90,6 +87,3 @@ class TaskAdapter(abc.ABC):
         Returns:
             `best` and `worst`: lists of `image` (uint8 RGB array, predictions and truth drawn) and `caption`.
         """
-
-
-TASKS: Registry[TaskAdapter] = Registry("task")

@@ -18,7 +18,6 @@ from automl_images.core.types import Detections, ImageArray, Objects, Row
 from automl_images.data.drawing import class_colour, draw_boxes
 from automl_images.data.images import read_image
 from automl_images.data.mltable import class_names, detections_from_response, detections_to_response, objects_from_row
-from automl_images.data.splitting import LabelKind
 from automl_images.evaluation.bootstrap import mean_average_precision_interval
 from automl_images.evaluation.detection import evaluate_detections
 from automl_images.evaluation.voc import voc_metrics
@@ -32,7 +31,7 @@ from automl_images.models.base import Detector
 from automl_images.models.trained import TrainedModel
 from automl_images.models.weights import WeightsInfo
 from automl_images.sweep.trials import TrialRequest
-from automl_images.tasks.base import TASKS, TaskAdapter
+from automl_images.tasks.base import TaskAdapter
 from automl_images.tasks.detection_data import TrainingSet, ValidationSet
 from automl_images.tasks.detection_learner import EVALUATION_SCORE, DetectionLearner
 from automl_images.training.learner import Learner
@@ -43,12 +42,6 @@ MOST_DETECTIONS = 300
 
 class ObjectDetection(TaskAdapter):
     """Finds objects as boxes."""
-
-    name = "object_detection"
-    service_name = "image_object_detection"
-    label_kind: LabelKind = "boxes"
-    primary_metric = "mean_average_precision"
-    default_model = "yolov5"
 
     def augmentation_plans(self, models: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """Return the plan of each augmentation style that the models use."""
@@ -197,9 +190,6 @@ class ObjectDetection(TaskAdapter):
         detector.load_state_dict(model.state)
         detector.set_score_threshold(EVALUATION_SCORE)
         return detector.eval()
-
-
-TASKS.register(ObjectDetection.name)(ObjectDetection())
 
 
 def _metadata(detector: Detector, model: TrainedModel) -> ModelMetadata:

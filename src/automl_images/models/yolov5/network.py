@@ -57,8 +57,8 @@ SCALES = {
 class ConvNorm(nn.Sequential):
     """Convolution that keeps the size divided by `stride`, batch norm, activation.
 
-    The running statistics follow at 0.1 a step, so that they are right after the few hundred steps that small sets give:
-    at 0.03 a network that fits its training batch was still useless in eval mode after 60 steps.
+    The running statistics follow at 0.1 a step, so that they are right after the few hundred steps that small sets
+    give: at 0.03 a network that fits its training batch was still useless in eval mode after 60 steps.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> None:

@@ -11,6 +11,7 @@ from automl_images.data.conversion import Conversion, convert
 from automl_images.data.mltable import is_url
 from automl_images.data.sources import SourceOptions
 from automl_images.jobs.options import JobOptions
+from automl_images.tasks import TASKS
 
 LOG = logging.getLogger(__name__)
 
@@ -22,9 +23,7 @@ def convert_annotations(options: JobOptions) -> tuple[Table, Table, dict[str, An
         The rows, the rows of separate validation data (none when there is no such data), and the report with every
         finding of both.
     """
-    from automl_images.tasks import get_task
-
-    kind = get_task(options.task).label_kind
+    kind = TASKS.get(options.task).label_kind
     training = _convert(options.training_source, kind, options)
     validation = _convert(options.validation_data, kind, options) if options.validation_data else None
     report = {"training": _report(training), "validation": _report(validation) if validation else None}

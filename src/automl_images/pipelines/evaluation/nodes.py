@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from PIL import Image
 
 from automl_images.core.types import Table
 from automl_images.jobs.options import JobOptions
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-    from automl_images.models.trained import TrainedModel
+from automl_images.models.trained import TrainedModel
 
 PICTURES = 6
 
@@ -37,8 +33,8 @@ def evaluate_predictions(
     return get_task(options.task).evaluate(predictions, validation_data.rows, best_model, settings)
 
 
-def plot_precision_recall(evaluation: dict[str, Any]) -> go.Figure:
-    """Return the precision-recall curves of all classes as a chart."""
+def plot_precision_recall(evaluation: dict[str, Any]) -> Any:
+    """Return the precision-recall curves of all classes as a Plotly figure."""
     from automl_images.reporting.charts import precision_recall
 
     return precision_recall(evaluation)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from automl_images.core.types import Table
 from automl_images.jobs.options import JobOptions
-
-if TYPE_CHECKING:
-    from automl_images.models.trained import TrainedModel
+from automl_images.models.trained import TrainedModel
 
 LOG = logging.getLogger(__name__)
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from automl_images.jobs.options import JobOptions
 from automl_images.jobs.store import JobStore
+from automl_images.models.trained import TrainedModel
 from automl_images.sweep.selection import best_trial as best_of
-
-if TYPE_CHECKING:
-    from automl_images.models.trained import TrainedModel
+from automl_images.tasks import TASKS
 
 
 def select_best_trial(trials: pd.DataFrame, options: JobOptions) -> dict[str, Any]:
@@ -21,9 +20,7 @@ def select_best_trial(trials: pd.DataFrame, options: JobOptions) -> dict[str, An
     Raises:
         TrainingError: no trial came to a metric.
     """
-    from automl_images.tasks import get_task
-
-    metric = get_task(options.task).primary_metric
+    metric = TASKS.get(options.task).primary_metric
     rows = [{str(name): value for name, value in row.items()} for row in trials.to_dict("records")]
     best = best_of(rows, metric)
     return {

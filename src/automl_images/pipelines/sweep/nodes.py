@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -12,9 +12,7 @@ from automl_images.core.tracking import Tracker
 from automl_images.core.types import Table
 from automl_images.jobs.options import JobOptions
 from automl_images.jobs.store import JobStore
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from automl_images.tasks import TASKS
 
 LOG = logging.getLogger(__name__)
 
@@ -63,9 +61,8 @@ def run_trials(
     return leaderboard, curves(outcomes)
 
 
-def plot_learning_curves(curves: pd.DataFrame, options: JobOptions) -> go.Figure:
-    """Return the primary metric and the losses of all trials over epochs as a chart."""
+def plot_learning_curves(curves: pd.DataFrame, options: JobOptions) -> Any:
+    """Return the primary metric and the losses of all trials over epochs as a Plotly figure."""
     from automl_images.reporting.charts import learning_curves
-    from automl_images.tasks import get_task
 
-    return learning_curves(curves, get_task(options.task).primary_metric)
+    return learning_curves(curves, TASKS.get(options.task).primary_metric)

@@ -9,6 +9,7 @@ from automl_images.core.types import Table
 from automl_images.data.dataset_checks import require_minimum
 from automl_images.data.splitting import given_sides, split
 from automl_images.jobs.options import JobOptions
+from automl_images.tasks import TASKS
 
 LOG = logging.getLogger(__name__)
 
@@ -24,9 +25,7 @@ def split_annotations(
     Raises:
         DataError: fewer than 10 training images.
     """
-    from automl_images.tasks import get_task
-
-    kind = get_task(options.task).label_kind
+    kind = TASKS.get(options.task).label_kind
     if validation_annotations.rows:
         sides = given_sides(annotations.rows, validation_annotations.rows, kind)
     else:
