@@ -95,7 +95,7 @@ def prepare(arguments: argparse.Namespace, workers: int) -> tuple[Learner, Train
         training_table="",
         validation_table="",
         data_hash="",
-        augmentation_plan=task.augmentation_plans([arguments.model], {}),
+        augmentation_plan=task.augmentation_plans({arguments.model: values}),
         primary_metric=task.primary_metric,
     )
     learner, _ = task.learner(request, many, rows[:1])

@@ -98,7 +98,7 @@ class Frozen(nn.Module):
     """Makes Python numbers of its input's size."""
 
     def forward(self, images):
-        return sum(images[:, :, row].sum(dim=(1, 2)) * row**0.5 for row in range(images.shape[2]))
+        return sum(images[:, :, row].sum(dim=(1, 2)) * row**0.5 for row in range(images.shape[2] // 32))
 
 
 def test_an_axis_that_cannot_be_dynamic_is_refused(padded, tmp_path):

@@ -62,7 +62,8 @@ def test_mistakes_are_named_with_their_path(space, message):
 def test_the_best_trial_wins_and_of_equals_the_earlier():
     rows = [
         {"trial": 2, "status": "Completed", "m": 0.7},
-        {"trial": 0, "status": "Failed", "m": float("nan")},
+        {"trial": 0, "status": "Failed", "m": 0.9},
+        {"trial": 4, "status": "Completed", "m": float("nan")},
         {"trial": 1, "status": "Canceled", "m": 0.7},
         {"trial": 3, "status": "Completed", "m": 0.2},
     ]

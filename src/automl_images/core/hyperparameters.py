@@ -107,7 +107,13 @@ TABLE: tuple[Hyperparameter, ...] = (
     Hyperparameter("early_stopping_patience", "int", "Evaluations without improvement before stopping.", 5, minimum=1),
     Hyperparameter("early_stopping_delay", "int", "Epochs before improvement is watched at all.", 5, minimum=1),
     Hyperparameter(
-        "learning_rate", "float", "Step size at the top of the schedule.", 0.005, ((_YOLO, 0.01), (_LITE, 0.01)), minimum=0, maximum=1
+        "learning_rate",
+        "float",
+        "Step size at the top of the schedule.",
+        0.005,
+        ((_YOLO, 0.01), (_LITE, 0.01)),
+        minimum=0,
+        maximum=1,
     ),
     Hyperparameter(
         "learning_rate_scheduler",
@@ -297,11 +303,14 @@ TABLE: tuple[Hyperparameter, ...] = (
         "choice",
         "Clip gradients by value or by norm.",
         "value",
+        ((_LITE, "norm"),),
         aliases=("grad_clip_type",),
         choices=("value", "norm"),
         ours=True,
     ),
-    Hyperparameter("gradient_clip", "float", "Bound of the clipped gradient.", 5.0, minimum=0, ours=True),
+    Hyperparameter(
+        "gradient_clip", "float", "Bound of the clipped gradient.", 5.0, ((_LITE, 2.0),), minimum=0, ours=True
+    ),
 )
 
 _BY_SPELLING: dict[str, Hyperparameter] = {s: row for row in TABLE for s in (row.name, *row.aliases)}

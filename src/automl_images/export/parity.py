@@ -1,7 +1,8 @@
 """The gate between training and use: an exported model must give the results of the network it came from.
 
 Both sides run through the same `Predictor` on validation images: alone and in batches, at other sizes and shapes, and
-where nothing is found. Detections are compared as sets (`matching.py`). Whether torch's own evaluation in training
+where nothing is found. Final detections are compared as sets (`matching.py`); a graph without suppression is compared
+number by number before it. Whether torch's own evaluation in training
 agrees with this pipeline is the task's to show.
 """
 
@@ -12,10 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from automl_images.core.errors import ParityError
 from automl_images.core.types import Detections, ImageArray
 from automl_images.export.matching import Cuts, compare
+from automl_images.inference.decoders import ALIGNED
 from automl_images.inference.predictor import Predictor
 
 EVALUATION_SCORE = 0.01
@@ -50,7 +53,7 @@ class CaseReport:
 
     Attributes:
         name: what was compared; images: how many.
-        detections: of the reference; matched: pairs.
+        detections: of the reference (before suppression where the graph leaves that to the caller); matched: pairs.
         largest_box_difference: pixels; largest_score_difference: over all pairs.
         label_mismatches: pairs with unequal labels; unmatched: detections of either side without a partner.
         near_ties: detections without a partner that lie at a cut, where rounding decides; not counted as unmatched.
@@ -77,12 +80,14 @@ class ParityReport:
     Attributes:
         passed: every case and the metric agree within the tolerances, and there was something to compare.
         reference_metric, candidate_metric: the primary metric of torch and of onnxruntime on the validation images.
+        same_settings: both sides have the same classes, preprocessing and thresholds.
         score_threshold: lowest score compared.
     """
 
     passed: bool
     reference_metric: float
     candidate_metric: float
+    same_settings: bool
     score_threshold: float
     cases: tuple[CaseReport, ...]
     tolerances: Tolerances
@@ -124,26 +129,21 @@ def check_parity(
     """
     tolerances = tolerances or Tolerances()
     score = max(EVALUATION_SCORE, candidate.metadata.graph_score_threshold)
-    if not any(len(found) for found in reference.predict(images[:SINGLE_IMAGES], score_threshold=score)):
-        score = candidate.metadata.graph_score_threshold  # hardly trained: compare what there is
-    cuts = _cuts(candidate, score, tolerances)
-    expected = reference.predict(images, score_threshold=score, batch_size=batch_size)
-    given = candidate.predict(images, score_threshold=score, batch_size=batch_size)
-    singles = candidate.predict(images[:SINGLE_IMAGES], score_threshold=score, batch_size=1)
-    first = expected[: len(singles)]
-    cases = [
-        _case("validation images in batches", images, expected, given, cuts=cuts, tolerances=tolerances),
-        _case("validation images one by one", images, first, singles, cuts=cuts, tolerances=tolerances),
-    ]
-    for name, others, floor in _other_inputs(images, score):
-        left = reference.predict(others, score_threshold=floor, batch_size=batch_size)
-        right = candidate.predict(others, score_threshold=floor, batch_size=batch_size)
-        case_cuts = dataclasses.replace(cuts, score=floor)
-        cases.append(_case(name, others, left, right, cuts=case_cuts, tolerances=tolerances))
-    metrics = metric(expected, truths), metric(given, truths)
+    sides = reference, candidate
+    expected, given = (side.predict(images, score_threshold=score, batch_size=batch_size) for side in sides)
+    metrics = float(metric(expected, truths)), float(metric(given, truths))
+    if candidate.metadata.decoder in ALIGNED:
+        cases = [_compare_outputs(sides, case, tolerances) for case in _cases(images, score, batch_size)]
+    else:
+        whole = _Case("all validation images in batches", images, score, batch_size)
+        cases = [_compare_detections(sides, whole, tolerances, (expected, given))]
+        cases += [_compare_detections(sides, case, tolerances) for case in _cases(images, score, batch_size)]
+    nothing = _Case("a threshold that nothing reaches", images[:RESIZED_IMAGES], 1.0, batch_size)
+    cases.append(_compare_detections(sides, nothing, tolerances))
+    same_settings = reference.metadata == candidate.metadata
+    agrees = same_settings and _same_metric(*metrics, tolerances.metric) and all(case.passed for case in cases)
     compared = sum(case.detections for case in cases)
-    agrees = _same_metric(*metrics, tolerances.metric) and all(case.passed for case in cases)
-    return ParityReport(agrees and compared > 0, float(metrics[0]), float(metrics[1]), score, tuple(cases), tolerances)
+    return ParityReport(agrees and compared > 0, *metrics, same_settings, score, tuple(cases), tolerances)
 
 
 def require_parity(report: Mapping[str, Any]) -> None:
@@ -159,8 +159,10 @@ def require_parity(report: Mapping[str, Any]) -> None:
         return
     failed = [_describe(case) for case in report["cases"] if not case["passed"]]
     metrics = [np.nan if report[name] is None else report[name] for name in METRICS]
-    if not _same_metric(*metrics, report["tolerances"]["metric"]):
+    if not _same_metric(metrics[0], metrics[1], report["tolerances"]["metric"]):
         failed.append(f"primary metric {metrics[0]:.5f} against {metrics[1]:.5f}")
+    if not report["same_settings"]:
+        failed.append("classes, preprocessing or thresholds of both sides differ")
     reasons = "; ".join(failed) or "neither found anything, so nothing was compared: train longer"
     raise ParityError(
         f"The ONNX model does not give the results of the trained network: {reasons}. It is not registered; "
@@ -180,59 +182,22 @@ def _same_metric(reference: float, candidate: float, tolerance: float) -> bool:
     return bool(np.isclose(reference, candidate, rtol=0, atol=tolerance, equal_nan=True))
 
 
-def _cuts(predictor: Predictor, score: float, tolerances: Tolerances) -> Cuts:
-    metadata = predictor.metadata
-    overlaps = [metadata.nms_iou_threshold]
-    if metadata.tile_grid_size is not None:
-        overlaps.append(metadata.tile_predictions_nms_threshold)
-    return Cuts(score, metadata.box_detections_per_image, tuple(overlaps), tolerances.scores)
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Case:
+    name: str
+    images: Sequence[ImageArray]
+    score: float
+    batch_size: int
 
 
-def _case(
-    name: str,
-    images: Sequence[ImageArray],
-    expected: Sequence[Detections],
-    given: Sequence[Detections],
-    *,
-    cuts: Cuts,
-    tolerances: Tolerances,
-) -> CaseReport:
-    matched = labels = unmatched = near_ties = outliers = 0
-    box = score = 0.0
-    for index, (left, right) in enumerate(zip(expected, given, strict=True)):
-        result = compare(left, right, cuts)
-        allowed = tolerances.boxes * max(1.0, max(images[index].shape[:2]) / 1000)
-        wrong = (result.box > allowed) | (result.score > tolerances.scores) | result.label
-        box, score = max(box, result.box.max(initial=0)), max(score, result.score.max(initial=0))
-        matched, labels = matched + len(result.box), labels + int(result.label.sum())
-        unmatched, near_ties = unmatched + result.unmatched, near_ties + result.near_ties
-        outliers += int(wrong.sum()) + result.unmatched
-    detections = sum(map(len, expected))
-    return CaseReport(
-        name,
-        len(expected),
-        detections,
-        matched,
-        round(float(box), 6),
-        round(float(score), 8),
-        labels,
-        unmatched,
-        near_ties,
-        outliers,
-        passed=outliers <= tolerances.outliers * detections,
-    )
-
-
-def _other_inputs(images: Sequence[ImageArray], score: float) -> Iterator[tuple[str, list[ImageArray], float]]:
-    """Yield names, images and score thresholds of the further cases."""
-    some = [images[index] for index in range(min(RESIZED_IMAGES, len(images)))]
-    yield "images of other sizes and shapes", [other for image in some for other in _variants(image)], score
-    height, width = some[0].shape[:2]
-    generator = np.random.default_rng(0)
-    grey = np.full((height, width, 3), 128, np.uint8)
-    noise = generator.integers(96, 160, grey.shape, np.uint8)
-    yield "grey and noise", [grey, noise], score
-    yield "a threshold that nothing reaches", [*some, grey], 1.0
+def _cases(images: Sequence[ImageArray], score: float, batch_size: int) -> Iterator[_Case]:
+    some = [images[index] for index in range(min(SINGLE_IMAGES, len(images)))]
+    noise = np.random.default_rng(0).integers(96, 160, some[0].shape, np.uint8)
+    varied = [variant for image in some[:RESIZED_IMAGES] for variant in _variants(image)]
+    yield _Case("some validation images in batches", some, score, batch_size)
+    yield _Case("some validation images one by one", some, score, 1)
+    yield _Case("images of other sizes and shapes", varied, score, batch_size)
+    yield _Case("grey noise", [noise], score, 1)
 
 
 def _variants(image: ImageArray) -> list[ImageArray]:
@@ -242,3 +207,76 @@ def _variants(image: ImageArray) -> list[ImageArray]:
     columns = np.linspace(0, width - 1, max(3, int(width * 0.57) | 1)).astype(np.int64)
     tall, wide = image[:, : max(1, width // 2)], image[: max(1, height * 2 // 5)]
     return [np.ascontiguousarray(part) for part in (image[rows][:, columns], tall, wide)]
+
+
+def _compare_detections(
+    sides: tuple[Predictor, Predictor],
+    case: _Case,
+    tolerances: Tolerances,
+    found: tuple[list[Detections], list[Detections]] | None = None,
+) -> CaseReport:
+    """Compare final detections as sets."""
+    if found is None:
+        left, right = (
+            side.predict(case.images, score_threshold=case.score, batch_size=case.batch_size) for side in sides
+        )
+        found = left, right
+    cuts = _cuts(sides[1], case.score, tolerances)
+    results = [compare(left, right, cuts) for left, right in zip(*found, strict=True)]
+    boxes = np.concatenate([result.box for result in results])
+    scores = np.concatenate([result.score for result in results])
+    labels = np.concatenate([result.label for result in results])
+    allowed = [
+        np.full(len(result.box), _allowed(image, tolerances))
+        for result, image in zip(results, case.images, strict=True)
+    ]
+    wrong = (boxes > np.concatenate(allowed)) | (scores > tolerances.scores) | labels
+    unmatched, detections = sum(result.unmatched for result in results), sum(map(len, found[0]))
+    outliers = int(wrong.sum()) + unmatched
+    return CaseReport(
+        name=case.name,
+        images=len(case.images),
+        detections=detections,
+        matched=len(boxes),
+        largest_box_difference=_largest(boxes),
+        largest_score_difference=_largest(scores),
+        label_mismatches=int(labels.sum()),
+        unmatched=unmatched,
+        near_ties=sum(result.near_ties for result in results),
+        outliers=outliers,
+        passed=outliers <= tolerances.outliers * detections,
+    )
+
+
+def _compare_outputs(sides: tuple[Predictor, Predictor], case: _Case, tolerances: Tolerances) -> CaseReport:
+    """Compare what the networks give before suppression number by number.
+
+    What follows is the same code for both sides; behind it two boxes of equal score would swap places.
+    """
+    size = case.batch_size if all(side.backend.dynamic_batch for side in sides) else 1
+    rows = wrong = labels = 0
+    box = score = 0.0
+    for left, right in zip(*(side.outputs(case.images, batch_size=size) for side in sides), strict=True):
+        difference = np.abs(left[0] - right[0])
+        boxes, scores = difference[..., :4].max(axis=-1), difference[..., 4:].max(axis=-1)
+        wrong += int(((boxes > tolerances.boxes) | (scores > tolerances.scores)).sum())
+        likely = left[0][..., 4] > case.score
+        labels += int((left[0][likely][:, 5:].argmax(axis=1) != right[0][likely][:, 5:].argmax(axis=1)).sum())
+        rows, box, score = rows + scores.size, max(box, _largest(boxes)), max(score, _largest(scores))
+    return CaseReport(case.name, len(case.images), rows, rows, box, score, labels, 0, 0, wrong, passed=wrong == 0)
+
+
+def _allowed(image: ImageArray, tolerances: Tolerances) -> float:
+    return tolerances.boxes * max(1.0, max(image.shape[:2]) / 1000)
+
+
+def _largest(values: NDArray[Any]) -> float:
+    return round(float(values.max(initial=0)), 8)
+
+
+def _cuts(predictor: Predictor, score: float, tolerances: Tolerances) -> Cuts:
+    metadata = predictor.metadata
+    overlaps = [metadata.nms_iou_threshold]
+    if metadata.tile_grid_size is not None:
+        overlaps.append(metadata.tile_predictions_nms_threshold)
+    return Cuts(score, metadata.box_detections_per_image, tuple(overlaps), tolerances.scores)

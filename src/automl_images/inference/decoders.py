@@ -20,9 +20,12 @@ from automl_images.inference.nms import suppress
 
 Outputs = Sequence[NDArray[Any]]
 Decoder = Callable[[Outputs, ModelMetadata, float], list[Detections]]
-"""Takes the graph's outputs for a batch, the metadata and the lowest score wanted; gives one `Detections` an image."""
+"""Takes a batch's outputs, the metadata and the score above which detections are wanted; one `Detections` an image."""
 
 DECODERS: Registry[Decoder] = Registry("decoder")
+
+ALIGNED = frozenset({"yolov5"})
+"""Decoders of outputs `(B, N, 4 + …)` in a fixed order, boxes first: two runs are compared number by number."""
 
 
 @DECODERS.register("padded_detections")
@@ -33,7 +36,7 @@ def padded_detections(outputs: Outputs, metadata: ModelMetadata, score_threshold
         outputs: boxes `(B, K, 4)` xyxy in input pixels, labels `(B, K)` in the order of labels.json, scores `(B, K)`
             falling, number of valid ones `(B,)`.
         metadata: says whether label 0 is the background.
-        score_threshold: lowest score wanted; what is below the graph's own threshold is not there.
+        score_threshold: only higher scores are wanted; what is below the graph's own threshold is not there.
     """
     boxes, labels, scores, counts = outputs
     found = []
@@ -43,7 +46,7 @@ def padded_detections(outputs: Outputs, metadata: ModelMetadata, score_threshold
             labels[index, :count].astype(np.int64) - metadata.label_offset,
             _finite(scores[index, :count]).astype(np.float32),
         )
-        found.append(_best_first(image.take(image.scores >= score_threshold), metadata.box_detections_per_image))
+        found.append(_best_first(image.take(image.scores > score_threshold), metadata.box_detections_per_image))
     return found
 
 
@@ -55,19 +58,19 @@ def yolov5(outputs: Outputs, metadata: ModelMetadata, score_threshold: float) ->
         outputs: one array `(B, N, 5 + classes)`: centre x, centre y, width, height in input pixels, objectness, class
             probabilities.
         metadata: gives `nms_iou_threshold` and `box_detections_per_image`.
-        score_threshold: lowest score wanted.
+        score_threshold: only higher scores are wanted.
     """
     return [_yolov5_image(_finite(image), metadata, score_threshold) for image in outputs[0]]
 
 
 def _yolov5_image(predictions: NDArray[Any], metadata: ModelMetadata, score_threshold: float) -> Detections:
-    predictions = predictions[predictions[:, 4] >= score_threshold]
+    predictions = predictions[predictions[:, 4] > score_threshold]
     labels = predictions[:, 5:].argmax(axis=1).astype(np.int64)
     scores = predictions[:, 4] * predictions[np.arange(len(labels)), 5 + labels]
     centres, halves = predictions[:, 0:2], predictions[:, 2:4] / 2
     boxes = np.concatenate([centres - halves, centres + halves], axis=1)
     found = Detections(boxes.astype(np.float32), labels - metadata.label_offset, scores.astype(np.float32))
-    found = found.take(found.scores >= score_threshold)
+    found = found.take(found.scores > score_threshold)
     return found.take(
         suppress(found.boxes, found.scores, found.labels, metadata.nms_iou_threshold, metadata.box_detections_per_image)
     )

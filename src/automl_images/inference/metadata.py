@@ -31,7 +31,7 @@ class ModelMetadata(BaseModel):
         labels: entries of labels.json, in the index order of the graph's outputs: `classes`, or `--bg--` and `classes`.
         preprocessing: from an image to the input that the *network* sees.
         decoder: name in `inference/decoders.py`.
-        box_score_threshold: detections below it are not returned unless the caller asks for another threshold.
+        box_score_threshold: detections must score higher to be returned, unless the caller asks for another threshold.
         class_score_thresholds: thresholds of single classes by name, in place of `box_score_threshold`.
         graph_score_threshold: score below which the graph itself returns nothing (0: it returns all). Evaluation can
             go down to it, so it is exported low and `box_score_threshold` is applied afterwards.

@@ -10,9 +10,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from automl_images.core.errors import ModelError
 from automl_images.core.types import Detections, FloatArray, ImageArray
@@ -91,7 +92,7 @@ class Predictor:
 
         Args:
             images: `(H, W, 3)` uint8 RGB, upright, any sizes. A lazy sequence is read one image at a time.
-            score_threshold: lowest score returned, in [0, 1]; None: the model's own thresholds. It cannot reach below
+            score_threshold: only higher scores are returned; None: the model's own thresholds. It cannot reach below
                 `metadata.graph_score_threshold`, which the graph itself applies: R-CNN graphs are exported with a low
                 one (0.01) and the model's `box_score_threshold` is applied here, so that evaluation can ask for more.
             tiling: also run on tiles when the metadata has a grid; False: whole images only.
@@ -105,13 +106,23 @@ class Predictor:
         """
         floors = self._score_floors(score_threshold)
         parts: list[dict[int, Detections]] = [{} for _ in range(len(images))]
-        size = batch_size if self.backend.dynamic_batch else 1
-        for batch in _equal_shapes(self._pieces(images, tiling), size):
-            outputs = self.backend.run(np.stack([piece.pixels for piece in batch]))
+        for batch, outputs in self._run(images, tiling, batch_size):
             found = self._decode(outputs, self.metadata, float(floors.min()))
             for piece, detections in zip(batch, found, strict=True):
                 parts[piece.image][piece.part] = self._in_image(piece, detections)
         return [self._join([found[part] for part in sorted(found)], floors) for found in parts]
+
+    def outputs(self, images: Sequence[ImageArray], *, batch_size: int = 1) -> Iterator[list[NDArray[Any]]]:
+        """Yield what the network gives for each batch of images or tiles, undecoded; for comparing two backends."""
+        for _, outputs in self._run(images, True, batch_size):
+            yield outputs
+
+    def _run(
+        self, images: Sequence[ImageArray], tiling: bool, batch_size: int
+    ) -> Iterator[tuple[list[_Piece], list[NDArray[Any]]]]:
+        size = batch_size if self.backend.dynamic_batch else 1
+        for batch in _equal_shapes(self._pieces(images, tiling), size):
+            yield batch, self.backend.run(np.stack([piece.pixels for piece in batch]))
 
     def _score_floors(self, score_threshold: float | None) -> FloatArray:
         if score_threshold is not None:
@@ -145,7 +156,7 @@ class Predictor:
 
     def _join(self, parts: list[Detections], floors: FloatArray) -> Detections:
         found = parts[0] if len(parts) == 1 else merge(parts, self.metadata.tile_predictions_nms_threshold)
-        return found.take(found.scores >= floors[found.labels])
+        return found.take(found.scores > floors[found.labels])
 
 
 def _equal_shapes(pieces: Iterator[_Piece], size: int) -> Iterator[list[_Piece]]:

@@ -1,4 +1,4 @@
-"""Which trial wins: the best primary metric, and of equals the earlier trial."""
+"""Which trial wins: the best primary metric, and of equals the earlier trial; a failed one never."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def best_trial(trials: Sequence[Mapping[str, Any]], primary_metric: str) -> Mapp
     Raises:
         TrainingError: no trial has a metric; the message holds each trial's cause.
     """
-    judged = [row for row in trials if not _missing(row.get(primary_metric))]
+    judged = [row for row in trials if row["status"] != "Failed" and not _missing(row.get(primary_metric))]
     if not judged:
         causes = "\n".join(
             f"  trial {row['trial']}: {row['status']}: {row.get('note') or 'no metric'}" for row in trials

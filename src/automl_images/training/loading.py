@@ -12,6 +12,7 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import wait
 from typing import Any
 
 import torch
@@ -85,6 +86,10 @@ class PlainOrder(Sampler[list[Key]]):
         return len(self._batches)
 
 
+class LoaderFailure(RuntimeError):
+    """A loader process died; torch's own errors of that kind are told apart by `is_loader_failure`."""
+
+
 class Loader:
     """Loads batches in the order of a sampler, in `workers` processes or in this one (0).
 
@@ -119,7 +124,16 @@ class Loader:
         before = set(multiprocessing.active_children())
         iterator = iter(self._loader)
         self._processes |= set(multiprocessing.active_children()) - before
-        return iterator
+        while True:
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            except (OSError, EOFError) as error:  # tensors of an earlier batch that went with the process
+                if not self._processes or not wait([process.sentinel for process in self._processes], timeout=1.0):
+                    raise
+                raise LoaderFailure(f"A loader process ended: {error}") from error
+            yield batch
 
     def image_ids(self, number: int) -> list[str]:
         """Return the ids of the images of a batch."""
@@ -141,7 +155,7 @@ class Loader:
 
 def is_loader_failure(error: RuntimeError) -> bool:
     """Tell whether an error means that a loader process died or hung (and not that reading raised an error)."""
-    return str(error).startswith(_DEAD)
+    return isinstance(error, LoaderFailure) or str(error).startswith(_DEAD)
 
 
 class _WatchedImages:
