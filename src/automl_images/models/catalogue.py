@@ -207,5 +207,7 @@ MODELS.register("yolov5")(
         augmentation_style="mosaic",
         licence="MIT",
         builder="automl_images.models.yolov5.model:build_yolov5",
+        heads=("graph.network.head.", "random_size."),
+        million_parameters=21,
     )
 )
