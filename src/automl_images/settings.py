@@ -1,11 +1,15 @@
 """Kedro's settings of this project: hooks, and environments that merge into the base instead of replacing it."""
 
 import os
+import warnings
 
 os.environ.setdefault("DO_NOT_TRACK", "1")  # kedro and kedro-viz bring telemetry along; it stays off
 os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "1")
 
-from automl_images.hooks import JobHooks
+# Datasets are named <task>.<dataset> on purpose.
+warnings.filterwarnings("ignore", message=".*dot notation is reserved.*")
+
+from automl_images.hooks import JobHooks  # noqa: E402
 
 HOOKS = (JobHooks(),)
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)

@@ -82,7 +82,7 @@ _YOLO = "*/yolov5"
 
 TABLE: tuple[Hyperparameter, ...] = (
     Hyperparameter(
-        "number_of_epochs", "int", "Passes over the training images.", 15, ((_YOLO, 30), (_LITE, 12)), minimum=1
+        "number_of_epochs", "int", "Passes over the training images.", 15, ((_YOLO, 30), (_LITE, 10)), minimum=1
     ),
     Hyperparameter(
         "training_batch_size", "int", "Images in a training step (per device).", 2, ((_YOLO, 16), (_LITE, 4)), minimum=1
@@ -111,7 +111,7 @@ TABLE: tuple[Hyperparameter, ...] = (
         "float",
         "Step size at the top of the schedule.",
         0.005,
-        ((_YOLO, 0.01), (_LITE, 0.01)),
+        ((_YOLO, 0.01)),
         minimum=0,
         maximum=1,
     ),
