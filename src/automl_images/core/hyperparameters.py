@@ -111,7 +111,7 @@ TABLE: tuple[Hyperparameter, ...] = (
         "float",
         "Step size at the top of the schedule.",
         0.005,
-        ((_YOLO, 0.01)),
+        ((_YOLO, 0.01),),
         minimum=0,
         maximum=1,
     ),
