@@ -21,11 +21,11 @@ import click
 import yaml
 from kedro import KedroDeprecationWarning
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.cli.utils import CONTEXT_SETTINGS, KedroCliError
+from kedro.framework.cli.utils import CONTEXT_SETTINGS
 from kedro.io import DatasetError
 from rich.console import Console
 
-from automl_images.core.errors import AutoMLImagesError
+from automl_images.core.errors import AutoMLImagesError, SettingsError
 from automl_images.core.files import write_json
 from automl_images.data.conversion import Conversion, RejectedData, convert
 from automl_images.data.dataset_checks import shared_images
@@ -63,7 +63,7 @@ class _Run(click.Command):
                 return super().invoke(ctx)
             except ValueError as error:
                 if "Failed to find the pipeline" in str(error):
-                    raise KedroCliError(str(error)) from None
+                    raise SettingsError(str(error)) from None
                 raise
 
 

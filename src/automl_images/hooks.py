@@ -39,7 +39,7 @@ class JobHooks:
     def after_context_created(self, context: Any) -> None:
         """Check every parameter before any data is read, and find the tracking store."""
         self._started = time.monotonic()
-        check_parameters(context.params)
+        check_parameters(context.config_loader["parameters"])  # context.params would raise Kedro's own message first
         settings = context.config_loader["mlflow"]
         uri = settings["server"]["mlflow_tracking_uri"]
         experiment = settings["tracking"]["experiment"]["name"]
