@@ -1,13 +1,16 @@
+import base64
+import io
 import json
 
 import pandas as pd
 import pytest
 import torch
 from kedro.io import DatasetError
+from PIL import Image
 
 from automl_images.core.errors import ModelError
 from automl_images.core.types import Table
-from automl_images.datasets.files import CSVDataset, JSONDataset, YAMLDataset
+from automl_images.datasets.files import CSVDataset, ImageDataset, JSONDataset, YAMLDataset
 from automl_images.datasets.jobs import JobStoreDataset
 from automl_images.datasets.mltable import AnnotationsDataset, LinesDataset, MLTableDataset
 from automl_images.datasets.model import ManifestDataset, ModelDataset, OnnxDataset
@@ -77,3 +80,11 @@ def test_the_job_store_is_opened_and_never_saved(tmp_path):
     assert dataset.load().jobs() == []
     with pytest.raises(DatasetError):
         dataset.save({})
+
+
+def test_a_picture_shows_itself_in_kedro_viz(tmp_path):
+    dataset = ImageDataset(filepath=str(tmp_path / "a.png"))
+    dataset.save(Image.new("RGB", (1600, 400), "red"))
+    shown = Image.open(io.BytesIO(base64.b64decode(dataset.preview())))
+    assert shown.size == (800, 200)
+    assert shown.getpixel((5, 5)) == (255, 0, 0)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from kedro_datasets._typing import ImagePreview
 from kedro_datasets.json import JSONDataset as _JSONDataset
 from kedro_datasets.pandas import CSVDataset as _CSVDataset
 from kedro_datasets.pillow import ImageDataset as _ImageDataset
@@ -48,3 +51,11 @@ class TextDataset(AtomicSave, _TextDataset):
 
 class ImageDataset(AtomicSave, _ImageDataset):
     """A picture as Pillow image."""
+
+    def preview(self) -> ImagePreview:
+        """Return the picture, at most 800 pixels wide, for kedro-viz."""
+        picture = self.load().convert("RGB")
+        picture.thumbnail((800, 4000))
+        content = io.BytesIO()
+        picture.save(content, "PNG")
+        return ImagePreview(base64.b64encode(content.getvalue()).decode("ascii"))
