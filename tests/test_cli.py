@@ -69,6 +69,32 @@ def test_convert_writes_a_table_that_can_be_read(tmp_path):
     assert (tmp_path / "table" / "conversion_report.json").is_file()
 
 
+def test_convert_never_writes_over_a_users_file(tmp_path):
+    own = tmp_path / "annotations.jsonl"
+    own.write_text('{"image_url": "a.jpg", "label": []}\n')
+    result = kedro("data", "convert", "--format", "jsonl", "--source", own, "--output", tmp_path)
+    assert result.returncode in (1, 2)
+    assert own.read_text() == '{"image_url": "a.jpg", "label": []}\n'
+    other = kedro("data", "convert", *source(), "--output", tmp_path)
+    assert other.returncode == 2
+    assert "holds files of yours" in other.stderr
+
+
+def test_the_other_tasks_data_can_be_checked_and_converted(tmp_path):
+    folders = kedro(
+        "data", "convert", "--task", "image_classification", "--source", SAMPLE / "folders", "--output", tmp_path / "a"
+    )
+    assert folders.returncode == 0, folders.stderr
+    assert {row["label"] for row in read_table(tmp_path / "a").rows} == {"can", "carton", "milk_bottle", "water_bottle"}
+    table = [
+        *source(source=SAMPLE / "multilabel.csv", images=SAMPLE),
+        "--task",
+        "image_classification_multilabel",
+        "--json",
+    ]
+    assert json.loads(kedro("data", "check", *table).stdout)["usable"] is True
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -96,9 +122,11 @@ def test_both_spellings_of_the_pipeline_option_are_known_and_a_wrong_name_is_tol
 
 
 def test_airflow_gets_one_task_a_stage_with_its_own_dag_id(tmp_path):
-    result = kedro("airflow", "create", "-p", "object_detection", "-t", tmp_path)
+    params = "object_detection.limits.max_trials=3"
+    result = kedro("airflow", "create", "-p", "object_detection", "-t", tmp_path, "--params", params)
     assert result.returncode == 0, result.stderr
     [dag] = tmp_path.glob("*.py")
+    assert """params={"runtime_params": {'object_detection': {'limits': {'max_trials': 3}}}}""" in dag.read_text()
     tree = ast.parse(dag.read_text())
     text = dag.read_text()
     assert 'dag_id="automl_images_object_detection"' in text

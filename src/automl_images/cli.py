@@ -20,9 +20,12 @@ from typing import Any
 import click
 import yaml
 from kedro import KedroDeprecationWarning
+from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
 from kedro.io import DatasetError
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
 from rich.console import Console
 
 from automl_images.core.errors import AutoMLImagesError, SettingsError
@@ -34,6 +37,9 @@ from automl_images.data.sources import SourceOptions
 from automl_images.data.tables import findings_table, summary_table
 from automl_images.tasks import TASKS
 
+AIRFLOW_SETTINGS = {"schedule", "start_date", "owner", "retries", "retry_delay", "max_active_runs", "catchup"}
+"""What `kedro airflow create --params` gives to the DAG; everything else goes to the runs that it starts."""
+
 FORMATS = ("coco", "voc", "yolo", "folder", "csv", "jsonl", "mltable")
 
 
@@ -42,12 +48,10 @@ def plain_errors() -> Iterator[None]:
     """Print the message of an error of ours and leave with its exit code."""
     try:
         yield
-    except (AutoMLImagesError, DatasetError) as error:
-        ours = error if isinstance(error, AutoMLImagesError) else error.__cause__
-        if not isinstance(ours, AutoMLImagesError):
-            raise
+    except (AutoMLImagesError, DatasetError, MissingConfigException, OmegaConfBaseException, OSError) as error:
+        ours = error.__cause__ if isinstance(error.__cause__, AutoMLImagesError) else error
         click.secho(f"Error: {ours}", fg="red", err=True)
-        sys.exit(ours.exit_code)
+        sys.exit(ours.exit_code if isinstance(ours, AutoMLImagesError) else 1)
     except KeyboardInterrupt:
         click.secho("Stopped.", fg="red", err=True)
         sys.exit(130)
@@ -62,7 +66,7 @@ class _Run(click.Command):
             try:
                 return super().invoke(ctx)
             except ValueError as error:
-                if "Failed to find the pipeline" in str(error):
+                if str(error).startswith(("Failed to find the pipeline", "Pipeline does not contain")):
                     raise SettingsError(str(error)) from None
                 raise
 
@@ -175,6 +179,7 @@ def convert_data(as_json: bool, output: str, **options: Any) -> None:
         conversion, rejection = _convert_or_reject(options)
         if rejection:
             raise rejection
+        _refuse_foreign_files(Path(output), Path(options["path"]))
         write_table(conversion.rows, output)
         write_json(Path(output) / "conversion_report.json", _as_json(conversion, None))
         if as_json:
@@ -184,9 +189,20 @@ def convert_data(as_json: bool, output: str, **options: Any) -> None:
             click.echo(f"{len(conversion.rows)} rows in {output}; findings in {output}/conversion_report.json")
 
 
+def _refuse_foreign_files(output: Path, source: Path) -> None:
+    """Raise unless `output` is new, empty, or holds an earlier conversion and not the source."""
+    holds_source = source.resolve() == output.resolve() or output.resolve() in source.resolve().parents
+    ours = not output.exists() or not any(output.iterdir()) or (output / "conversion_report.json").is_file()
+    if holds_source or not ours:
+        raise SettingsError(f"{output} holds files of yours; name a new or empty folder for --output.")
+
+
 def _convert_or_reject(options: dict[str, Any]) -> tuple[Conversion, RejectedData | None]:
     fields = {"path": options["path"], "format": options["format_"], "images": options["images"]}
-    source = SourceOptions(**fields, split=options["split"], one_based=options["one_based"])
+    try:
+        source = SourceOptions(**fields, split=options["split"], one_based=options["one_based"])
+    except ValidationError as error:
+        raise SettingsError(f"--{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from None
     settings = {"strict": options["strict"], "max_invalid": options["max_invalid"]}
     try:
         kind = TASKS.get(options["task"]).label_kind
@@ -219,7 +235,10 @@ def _airflow_group() -> click.Group:
     create_with_path = command.callback
 
     def callback(*args: Any, params: dict[str, Any], **kwargs: Any) -> Any:
-        return create_with_path(*args, params={"project_path": Path.cwd().as_posix(), **params}, **kwargs)
+        of_runs = {key: value for key, value in params.items() if key not in AIRFLOW_SETTINGS}
+        settings = {key: value for key, value in params.items() if key in AIRFLOW_SETTINGS}
+        settings |= {"runtime_params": of_runs} if of_runs else {}
+        return create_with_path(*args, params={"project_path": Path.cwd().as_posix(), **settings}, **kwargs)
 
     command.callback = callback
     group = click.Group(name="airflow", help="Schedule a pipeline with Airflow 3.")

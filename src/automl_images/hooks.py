@@ -16,13 +16,13 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from automl_images.augmentation.advanced_settings import AdvancedSettings
-from automl_images.core.errors import SettingsError, unknown_name
+from automl_images.core.errors import DataError, SettingsError, unknown_name
 from automl_images.core.hyperparameters import canonical
 from automl_images.integrations.mlflow import MLflowTracker
 from automl_images.jobs.options import parse_job_options
 from automl_images.jobs.summary import closing_words, resume_words
-from automl_images.pipeline_registry import TASKS
 from automl_images.sweep.space import check
+from automl_images.tasks import TASKS, TRAINABLE
 
 warnings.filterwarnings("ignore", message=".*register_new_resolver.*")
 LOG = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class JobHooks:
     @hook_impl
     def on_pipeline_error(self, error: Exception, run_params: dict[str, Any], pipeline: Pipeline) -> None:
         """Say how to go on after a failure that is not of the user's making."""
-        if not isinstance(error, SettingsError):
+        if not isinstance(error, SettingsError | DataError):
             LOG.error(resume_words(error, run_params))
 
 
@@ -73,18 +73,22 @@ def check_parameters(params: dict[str, Any]) -> None:
     Raises:
         SettingsError: unknown key (with the nearest known one) or illegal value, with its path.
     """
-    known = {*TASKS, "job_name", "data_root"}
+    known = {*TRAINABLE, "job_name", "data_root"}
     for key in params:
         if key not in known:
             raise SettingsError(unknown_name("parameter", key, known))
-    for task in TASKS:
+    for task in TRAINABLE:
         if task in params:
             options = parse_job_options(task, params[task])
             if options.task != task:
                 raise SettingsError(f"{task}.task must be {task!r}, got {options.task!r}.")
+            if options.primary_metric not in (None, TASKS.get(task).primary_metric):
+                raise SettingsError(
+                    f"{task}.primary_metric must be {TASKS.get(task).primary_metric!r}, got {options.primary_metric!r}."
+                )
             AdvancedSettings.from_dict(canonical(options.training_parameters).get("advanced_settings"))
             check(options.search_space)
 
 
 def _tasks_of(pipeline: Pipeline) -> list[str]:
-    return [task for task in TASKS if any(name.startswith(f"{task}.") for name in pipeline.all_outputs())]
+    return [task for task in TRAINABLE if any(name.startswith(f"{task}.") for name in pipeline.all_outputs())]

@@ -71,6 +71,7 @@ def test_both_spellings_mean_the_same():
         ({"min_size": 320, "img_size": 320}, "does not apply"),
         ({"seed": 1, "random_seed": 2}, "given twice"),
         ({"advanced_settings": "[1]"}, "JSON object"),
+        ({"min_size": 800}, "min_size 800 is above max_size 533"),
     ],
 )
 def test_mistakes_are_named(given, message):

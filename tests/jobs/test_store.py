@@ -1,6 +1,9 @@
+import subprocess
+import sys
+
 import pytest
 
-from automl_images.core.errors import JobError
+from automl_images.core.errors import Interrupted, JobError
 from automl_images.jobs.store import JobStore
 
 
@@ -35,6 +38,34 @@ def test_a_name_is_not_used_for_other_work(tmp_path):
     store.open("a", "night-run", {"data": "x", "task": "t"})
     with pytest.raises(JobError, match="exists with other data"):
         store.open("b", "night-run", {"data": "y", "task": "t"})
+
+
+def test_a_job_that_another_process_runs_is_not_run_twice(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from automl_images.jobs.store import JobStore;"
+        f"JobStore(Path({str(tmp_path)!r})).open('same', 'night', {{}}); print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(JobError, match=f"being run by process {other.pid}"):
+            JobStore(tmp_path).open("same", None, {})
+        other.kill()
+        other.wait()
+    assert JobStore(tmp_path).open("same", None, {})[0].name == "night"
+
+
+def test_how_a_job_ends_is_recorded(tmp_path):
+    job, _ = JobStore(tmp_path).open("a", 42, {})
+    assert job.name == "42"
+    ended = []
+    with pytest.raises(Interrupted), job.ending(ended.append):
+        raise Interrupted("stopped")
+    with pytest.raises(ValueError, match="x"), job.ending(ended.append):
+        raise ValueError("x")
+    assert ended == ["Canceled", "Failed"]
+    assert JobStore(tmp_path).get("42").status == "Failed"
 
 
 @pytest.mark.parametrize("name", ["../up", "", "a b", "-x"])

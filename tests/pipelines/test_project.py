@@ -13,8 +13,9 @@ from kedro.io import CachedDataset, DataCatalog, MemoryDataset
 
 from automl_images.core.errors import SettingsError
 from automl_images.hooks import check_parameters
-from automl_images.jobs.options import JobOptions
-from automl_images.pipeline_registry import STAGES, TASKS, register_pipelines
+from automl_images.jobs.options import JobOptions, parse_job_options
+from automl_images.pipeline_registry import STAGES, register_pipelines
+from automl_images.tasks import TRAINABLE
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,7 +39,7 @@ def test_kedro_yml_and_pyproject_state_the_same_facts():
 
 
 def test_every_stage_of_every_task_is_there(pipelines):
-    for task in TASKS:
+    for task in TRAINABLE:
         namespaces = [node.namespace.split(".")[0] for node in pipelines[task].nodes]
         assert set(namespaces) == set(STAGES)
         assert all(node.namespace.split(".")[1] == task for node in pipelines[task].nodes)
@@ -49,7 +50,7 @@ def test_every_output_is_persisted_and_every_input_known(pipelines):
         str(ROOT / "conf"), base_env="base", default_run_env="base", runtime_params={"data_root": "data"}
     )
     catalog = DataCatalog.from_config(loader["catalog"])
-    for task in TASKS:
+    for task in TRAINABLE:
         pipeline = pipelines[task]
         for name in pipeline.all_outputs() | {f"{task}.jobs"}:
             assert not isinstance(catalog[name], MemoryDataset | CachedDataset), name
@@ -77,6 +78,26 @@ def test_the_committed_parameters_are_valid(parameters):
     assert check_parameters(parameters) is None
 
 
+def test_the_base_says_what_the_options_default_to(parameters):
+    """The report's command to reproduce leaves defaults out, and a user's path must not keep the sample's images."""
+    options = parse_job_options("object_detection", parameters["object_detection"])
+    given = options.model_dump(exclude_defaults=True)
+    assert set(given) == {"task", "source", "validation_data_size", "primary_metric", "training_parameters"}
+    assert set(given["source"]) == {"path"}
+    assert options.holdout == JobOptions(task="t", source={"path": "x"}).holdout
+
+
+def test_the_names_of_a_job_file_are_understood(parameters):
+    block = {
+        **parameters["object_detection"],
+        "task": "image_object_detection",
+        "training_data": {"path": "t", "type": "mltable"},
+    }
+    options = parse_job_options("object_detection", block)
+    assert options.task == "object_detection"
+    assert (options.training_source.format, str(options.training_source.path)) == ("mltable", "t")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -94,13 +115,14 @@ def test_the_committed_parameters_are_valid(parameters):
         ),
         ({"object_detectoin": {}}, "Did you mean 'object_detection'"),
         ({"jobname": "x"}, "Did you mean 'job_name'"),
+        ({"object_detection": {"primary_metric": "recall"}}, "must be 'mean_average_precision'"),
     ],
 )
 def test_mistyped_keys_are_errors_that_name_the_nearest(parameters, change, message):
     for key, value in change.items():
         block = parameters.setdefault(key, {})
         for inner, content in value.items() if isinstance(value, dict) else ():
-            block[inner] = {**block.get(inner, {}), **content} if isinstance(content, dict) else content
+            block[inner] = {**(block.get(inner) or {}), **content} if isinstance(content, dict) else content
         if not isinstance(value, dict):
             parameters[key] = value
     with pytest.raises(SettingsError, match=message):

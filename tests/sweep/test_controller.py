@@ -87,6 +87,14 @@ def test_at_the_deadline_running_trials_are_stopped_and_keep_their_metric(tmp_pa
     assert outcomes[0].metrics == {"m": 0.3}
 
 
+def test_an_interrupted_trial_is_canceled_and_a_repeated_epoch_counts_once(tmp_path):
+    lines = [{"event": "epoch", "epoch": 1, "metrics": {"m": 0.5}, "seconds": 1.0}] * 2 + [{"event": "interrupted"}]
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    outcome = controller(tmp_path, RecordingTracker())._outcome(request(0, 0.1))
+    assert (outcome.status, outcome.epochs, outcome.seconds, outcome.metrics) == ("Canceled", 1, 1.0, {"m": 0.5})
+
+
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_the_trials_and_says_how_to_go_on(tmp_path, sign):
     main = tmp_path / "main.py"

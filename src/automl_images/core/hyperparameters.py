@@ -151,7 +151,7 @@ TABLE: tuple[Hyperparameter, ...] = (
         aliases=("num_workers",),
         minimum=0,
     ),
-    Hyperparameter("distributed", "bool", "Use all GPUs of the machine.", True),
+    Hyperparameter("distributed", "bool", "Accepted for job files; a trial uses one device.", True),
     Hyperparameter(
         "enable_onnx_normalization", "bool", "Put the division by 255, mean and std into the ONNX graph.", False
     ),
@@ -297,6 +297,7 @@ TABLE: tuple[Hyperparameter, ...] = (
         choices=("auto", "no", "fp16", "bf16"),
         ours=True,
     ),
+    Hyperparameter("weights", "text", "File of weights to start from; not set: the catalogue's.", None, ours=True),
     Hyperparameter("compile", "bool", "Compile the network with torch.compile.", False, ours=True),
     Hyperparameter(
         "gradient_clip_type",
@@ -362,4 +363,9 @@ def resolve(task: str, model_name: str, given: Mapping[str, Any]) -> dict[str, A
                 f"{name} does not apply to {model_name}; it is for {', '.join(find(name).applies_to)}. Remove it."
             )
     rows = [row for row in TABLE if row.fits(model_name)]
-    return {row.name: chosen.get(row.name, row.default_for(task, model_name)) for row in rows}
+    values = {row.name: chosen.get(row.name, row.default_for(task, model_name)) for row in rows}
+    if values.get("min_size", 0) > values.get("max_size", 0):
+        raise SettingsError(
+            f"min_size {values['min_size']} is above max_size {values['max_size']} of {model_name}; set both."
+        )
+    return values

@@ -19,11 +19,8 @@ class Tracker(Protocol):
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
         """Record numbers at a step (an epoch, counted from 0)."""
 
-    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Attach short texts to a run."""
-
-    def log_artifact(self, run_id: str, path: Path, folder: str = "") -> None:
-        """Attach a file or a folder to a run."""
+    def log_text(self, run_id: str, text: str, name: str) -> None:
+        """Attach a text to a run as a file called `name`."""
 
     def end(self, run_id: str, status: str) -> None:
         """Close a run with one of the job statuses (`Completed`, `Failed`, `Canceled`)."""
@@ -52,10 +49,7 @@ class NullTracker:
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
         """Do nothing."""
 
-    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Do nothing."""
-
-    def log_artifact(self, run_id: str, path: Path, folder: str = "") -> None:
+    def log_text(self, run_id: str, text: str, name: str) -> None:
         """Do nothing."""
 
     def end(self, run_id: str, status: str) -> None:

@@ -50,16 +50,9 @@ class MLflowTracker:
         now = int(time.time() * 1000)
         self._client.log_batch(run_id, metrics=[Metric(_key(k), float(v), now, step) for k, v in metrics.items()])
 
-    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Attach short texts to a run."""
-        from mlflow.entities import RunTag
-
-        self._client.log_batch(run_id, tags=[RunTag(k, str(v)[:5000]) for k, v in tags.items()])
-
-    def log_artifact(self, run_id: str, path: Path, folder: str = "") -> None:
-        """Attach a file or a folder to a run."""
-        log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
-        log(run_id, str(path), folder or None)
+    def log_text(self, run_id: str, text: str, name: str) -> None:
+        """Attach a text to a run as a file called `name`."""
+        self._client.log_text(run_id, text, name)
 
     def end(self, run_id: str, status: str) -> None:
         """Close a run."""
@@ -78,12 +71,10 @@ class MLflowTracker:
 
     def champion(self, name: str) -> dict[str, str] | None:
         """Return `version` and tags of the champion, or None."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            version = self._client.get_model_version_by_alias(name, CHAMPION)
-        except MlflowException:
+        found = self._client.search_registered_models(f"name = '{name}'")
+        if not found or CHAMPION not in found[0].aliases:
             return None
+        version = self._client.get_model_version_by_alias(name, CHAMPION)
         return {**version.tags, "version": str(version.version)}
 
     def set_champion(self, name: str, version: str) -> None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from automl_images.core.errors import SettingsError, nearest
 from automl_images.core.hyperparameters import canonical
 from automl_images.data.sources import SourceOptions
+from automl_images.tasks import TASKS
 
 
 class _Options(BaseModel):
@@ -59,11 +60,12 @@ class EvaluationOptions(_Options):
     """How the exported model is judged.
 
     `score_threshold: null` computes the mean average precision over all detections; a number cuts them first, as the
-    service does with `box_score_threshold`.
+    service does with `box_score_threshold`. `validation_metric_type: null` follows the model's hyper-parameter, with
+    COCO's numbers beside.
     """
 
     score_threshold: float | None = Field(default=None, ge=0, le=1)
-    validation_metric_type: Literal["voc", "coco", "coco_voc"] = "coco_voc"
+    validation_metric_type: Literal["voc", "coco", "coco_voc"] | None = None
 
 
 class RegistrationOptions(_Options):
@@ -108,6 +110,12 @@ class JobOptions(_Options):
         if not isinstance(value, Mapping) or "type" not in value:
             return value
         return {**{k: v for k, v in value.items() if k not in {"type", "mode"}}, "format": value["type"]}
+
+    @field_validator("task")
+    @classmethod
+    def _accept_service_name(cls, value: str) -> str:
+        names = {TASKS.get(name).service_name: name for name in TASKS}
+        return names.get(value, value)
 
     @model_validator(mode="after")
     def _some_data(self) -> JobOptions:

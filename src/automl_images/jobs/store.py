@@ -6,18 +6,27 @@ job's folder belong to `sweep/`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
+import platform
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from automl_images.core.errors import JobError
+from automl_images.core.errors import Interrupted, JobError
 from automl_images.core.files import read_json, write_json
 
-RECORD = "job.json"
+try:
+    import fcntl
+except ImportError:  # Windows: two runs of one job are then the user's to avoid
+    fcntl = None  # type: ignore[assignment]
+
+RECORD, LOCK = "job.json", "lock"
+_HELD: dict[Path, IO[str]] = {}
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,254}$")
 _ADJECTIVES = (
     "amber",
@@ -78,6 +87,17 @@ class Job:
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "folder"}
         write_json(self.folder / RECORD, values)
 
+    @contextlib.contextmanager
+    def ending(self, end_run: Callable[[str], None]) -> Iterator[None]:
+        """Mark the job as canceled or failed, here and by `end_run`, when the work inside ends so."""
+        try:
+            yield
+        except BaseException as error:
+            stopped = isinstance(error, Interrupted | KeyboardInterrupt)
+            self.set_status("Canceled" if stopped else "Failed")
+            end_run(self.status)
+            raise
+
     def set_status(self, status: str) -> None:
         """Change the status and write the record."""
         self.status = status
@@ -114,14 +134,20 @@ class JobStore:
         a job of that name or goes on with it, whether finished or not.
 
         Raises:
-            JobError: the name is not legal, or belongs to a job with other parameters or data.
+            JobError: the name is not legal, belongs to a job with other parameters or data, or another process runs
+                the job.
         """
+        job, sentence = self._choose(fingerprint, None if name is None else str(name), about)
+        _hold(job)
+        job.set_status("Running")
+        return job, sentence
+
+    def _choose(self, fingerprint: str, name: str | None, about: Mapping[str, Any]) -> tuple[Job, str]:
         if name is not None:
             return self._open_named(fingerprint, name, about)
         same = [job for job in self.jobs() if job.fingerprint == fingerprint]
         unfinished = [job for job in same if job.status != "Completed"]
         if unfinished:
-            unfinished[0].set_status("Running")
             return unfinished[0], f"Job {unfinished[0].name}: goes on, it was not finished (same parameters and data)."
         job = self._create(fingerprint, self._free_name(), about)
         if same:
@@ -145,7 +171,6 @@ class JobStore:
                 "Choose another job_name, or leave it out to start a new job."
             )
         verb = "is finished; its trials are kept and not run again" if job.status == "Completed" else "goes on"
-        job.set_status("Running")
         return job, f"Job {name}: {verb}."
 
     def _create(self, fingerprint: str, name: str, about: Mapping[str, Any]) -> Job:
@@ -159,6 +184,31 @@ class JobStore:
             name = f"{chance.choice(_ADJECTIVES)}_{chance.choice(_NOUNS)}_{chance.getrandbits(24):06x}"
             if not (self.folder / name).exists():
                 return name
+
+
+def _hold(job: Job) -> None:
+    """Keep others from running the job as long as this process lives; the system lets go when it ends, however.
+
+    Raises:
+        JobError: another process runs it.
+    """
+    path = job.folder / LOCK
+    if path in _HELD or fcntl is None:
+        return
+    stream = path.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stream.seek(0)
+        owner = stream.read().strip() or "another process"
+        stream.close()
+        raise JobError(
+            f"Job {job.name} is being run by {owner}. Wait for it, stop it, or give another job_name."
+        ) from None
+    stream.truncate(0)
+    stream.write(f"process {os.getpid()} on {platform.node()}")
+    stream.flush()
+    _HELD[path] = stream
 
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

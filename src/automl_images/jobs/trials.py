@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from automl_images.core.errors import JobError
+from automl_images.core.errors import JobError, SettingsError
+from automl_images.core.files import sha256
 from automl_images.core.hyperparameters import canonical, resolve
 from automl_images.core.types import Table
 from automl_images.data.mltable import class_names
@@ -82,4 +84,13 @@ def about_job(options: JobOptions, first: TrialRequest, augmentation_plan: Mappi
         "sweep": options.sweep.model_dump(mode="json"),
         "first_trial": {"model_name": first.model_name, **first.hyperparameters},
         "augmentation_plan": dict(augmentation_plan),
+        "weights": _weights_hash(first.hyperparameters["weights"]),
     }
+
+
+def _weights_hash(path: str | None) -> str | None:
+    if path is None:
+        return None
+    if not Path(path).is_file():
+        raise SettingsError(f"There is no file of weights at {path}; correct training_parameters.weights.")
+    return sha256(path)

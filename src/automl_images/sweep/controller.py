@@ -206,7 +206,7 @@ class TrialController:
                 epochs=result.epochs,
                 best_epoch=result.best_epoch,
                 seconds=result.seconds,
-                metrics={k: v for k, v in result.metrics.items() if v is not None},
+                metrics={self.primary_metric: result.primary_metric} | _defined(result.metrics),
                 note="no improvement any more" if result.status == "early_stopped" else "",
             )
         return self._unfinished_outcome(common, folder)
@@ -214,11 +214,13 @@ class TrialController:
     def _unfinished_outcome(self, common: tuple[int, str, dict[str, Any]], folder: Path) -> TrialOutcome:
         """Read from the log what a trial that did not end by itself came to."""
         events = read_events(folder / EVENTS)
-        epochs = [e for e in events if e["event"] == "epoch"]
+        epochs = list({e["epoch"]: e for e in events if e["event"] == "epoch"}.values())  # a resumed one comes twice
         failures = [e for e in events if e["event"] == "failed"]
-        judged = [e for e in epochs if self.primary_metric in e.get("metrics", {})]
-        best = max(judged, key=lambda e: e["metrics"][self.primary_metric], default=None)
-        canceled = not failures and (self.deadline is not None and time.monotonic() > self.deadline)
+        judged = [e for e in epochs if _defined(e.get("metrics", {})).get(self.primary_metric) is not None]
+        best = max(judged, key=lambda e: (e["metrics"][self.primary_metric], e["epoch"]), default=None)
+        overdue = self.deadline is not None and time.monotonic() > self.deadline
+        interrupted = bool(events) and events[-1]["event"] == "interrupted"
+        canceled = not failures and bool(overdue or self._stop_requests or interrupted)
         return TrialOutcome(
             *common,
             status="Canceled" if canceled else "Failed",
@@ -226,14 +228,18 @@ class TrialController:
             epochs=len(epochs),
             best_epoch=best["epoch"] if best else 0,
             seconds=sum(e.get("seconds", 0.0) for e in epochs),
-            metrics=best["metrics"] if best else {},
-            note="timeout_minutes reached" if canceled else _cause(failures, folder),
+            metrics=_defined(best["metrics"]) if best else {},
+            note=("timeout_minutes reached" if overdue else "stopped") if canceled else _cause(failures, folder),
         )
 
 
 def python_command(module: str) -> Callable[[Path], list[str]]:
     """Return the command line that runs `module` of this interpreter with a trial's folder."""
     return lambda folder: [sys.executable, "-m", module, str(folder)]
+
+
+def _defined(metrics: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if value is not None}
 
 
 def _numbers(event: Mapping[str, Any]) -> dict[str, float]:

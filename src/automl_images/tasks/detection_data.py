@@ -1,7 +1,7 @@
 """What a detector is trained and judged on: rows become augmented samples, pieces of images and batches.
 
-Shared by the tasks whose labels are objects. Images are decoded once per epoch at most: what mosaics ask for again
-comes from a cache of bounded size.
+Shared by the tasks whose labels are objects. Images that mosaics and tiles ask for again come from a cache of
+`CACHE_BYTES` in each loading process; only sets that do not fit in it are decoded more than once an epoch.
 """
 
 from __future__ import annotations

@@ -36,6 +36,9 @@ from automl_images.tasks.detection_data import TrainingSet, ValidationSet
 from automl_images.tasks.detection_learner import EVALUATION_SCORE, DetectionLearner
 from automl_images.training.learner import Learner
 
+METRIC_TYPES = {"none": "coco_voc", "voc": "coco_voc", "coco_voc": "coco_voc", "coco": "coco"}
+"""What the exported model is judged by, unless told otherwise: as in training, with COCO's numbers beside."""
+
 MOST_DETECTIONS = 300
 """Detections of an image where the model's table row sets no number (specification G)."""
 
@@ -71,7 +74,8 @@ class ObjectDetection(TaskAdapter):
         """Return the detector with its data."""
         values = request.hyperparameters
         torch.manual_seed(values["random_seed"])  # the new heads' random weights
-        built = catalogue.build_model(self.name, request.model_name, request.classes, values)
+        weights = values["weights"] or "auto"
+        built = catalogue.build_model(self.name, request.model_name, request.classes, values, weights)
         style = catalogue.find(self.name, request.model_name).augmentation_style
         plan = AugmentationPlan.from_dict(request.augmentation_plan[style])
         index = {name: i for i, name in enumerate(request.classes)}
@@ -150,16 +154,25 @@ class ObjectDetection(TaskAdapter):
     ) -> tuple[dict[str, float], dict[str, Any]]:
         """Return the metrics of specification H.2, tables and curves."""
         classes, values = model.settings["classes"], model.settings["hyperparameters"]
+        metric_type = options["validation_metric_type"] or METRIC_TYPES[values["validation_metric_type"]]
         evaluation = evaluate_detections(
             *_as_arrays(predictions, rows, classes),
             classes,
             iou_threshold=values["validation_iou_threshold"],
-            metric_type=options["validation_metric_type"],
+            metric_type=metric_type,
             score_threshold=options["score_threshold"],
             operating_threshold=values["box_score_threshold"],
         )
         interval = mean_average_precision_interval(evaluation.matches, seed=values["random_seed"])
-        return evaluation.metrics, {**evaluation.as_dict(), "interval": interval.as_dict()}
+        definition = (
+            f"{'COCO' if metric_type == 'coco' else 'VOC'}, overlap {values['validation_iou_threshold']:g}, "
+            f"scores from {EVALUATION_SCORE if options['score_threshold'] is None else options['score_threshold']:g}"
+        )
+        return evaluation.metrics, {
+            **evaluation.as_dict(),
+            "interval": interval.as_dict(),
+            "definition": definition,
+        }
 
     def pictures(
         self, predictions: Sequence[Mapping[str, Any]], rows: Sequence[Row], evaluation: Mapping[str, Any], count: int

@@ -9,7 +9,7 @@ from automl_images.core.tracking import Tracker
 from automl_images.jobs.options import JobOptions
 from automl_images.jobs.store import JobStore
 
-VALIDATION_HASH = "validation_hash"
+VALIDATION_HASH, DEFINITION = "validation_hash", "metric_definition"
 
 
 def register_model(
@@ -39,7 +39,8 @@ def register_model(
         "job": job.name,
         "trial": str(best_trial["trial"]),
         "model_name": best_trial["model_name"],
-        metric_name: f"{metric:.5f}",
+        metric_name: repr(metric),
+        DEFINITION: evaluation["definition"],
         "training_hash": split_report["training"]["hash"],
         VALIDATION_HASH: split_report["validation"]["hash"],
         "parity": "passed" if parity_report["passed"] else "failed",
@@ -47,9 +48,10 @@ def register_model(
     }
     run_id = job.run_id or tracker.start_job(job.name, options.task, {}, None)
     tracker.log_metrics(run_id, {k: v for k, v in metrics.items() if v is not None}, step=0)
+    tracker.log_text(run_id, report, "report.html")
     champion = tracker.champion(name)
     version = tracker.register_model(run_id, Path(manifest["folder"]), name, lineage)
-    is_champion, reason = _decide(champion, metric_name, metric, lineage[VALIDATION_HASH])
+    is_champion, reason = _decide(champion, metric_name, metric, lineage)
     if is_champion:
         tracker.set_champion(name, version)
     tracker.end(run_id, "Completed")
@@ -68,13 +70,16 @@ def register_model(
     }
 
 
-def _decide(champion: dict[str, str] | None, metric_name: str, metric: float, validation_hash: str) -> tuple[bool, str]:
+def _decide(
+    champion: dict[str, str] | None, metric_name: str, metric: float, lineage: dict[str, str]
+) -> tuple[bool, str]:
     """Tell whether the new model becomes the champion, and why."""
-    if champion is None:
-        return True, "there was no champion"
-    if champion.get(VALIDATION_HASH) != validation_hash:
-        return False, "it was measured on other validation data, so the two cannot be compared"
-    old = float(champion.get(metric_name, "nan"))
+    if champion is None or metric_name not in champion:
+        return True, "there was no champion that was measured"
+    for key, what in ((VALIDATION_HASH, "on other validation data"), (DEFINITION, "in another way")):
+        if champion.get(key) != lineage[key]:
+            return False, f"it was measured {what}, so the two cannot be compared"
+    old = float(champion[metric_name])
     if metric >= old:
         return True, f"{metric_name} {metric:.4f} is not worse than {old:.4f}"
     return False, f"its {metric_name} {old:.4f} is better"

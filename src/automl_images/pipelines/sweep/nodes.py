@@ -56,7 +56,8 @@ def run_trials(
         time.monotonic() + 60 * options.limits.timeout_minutes,
         task.primary_metric,
     )
-    outcomes = controller.run(requests)
+    with job.ending(lambda status: tracker.end(str(job.run_id), status)):
+        outcomes = controller.run(requests)
     leaderboard = pd.DataFrame([{"job": job.name, **outcome.as_row(task.primary_metric)} for outcome in outcomes])
     return leaderboard, curves(outcomes)
 
