@@ -78,7 +78,7 @@ def _decide(
         return True, "there was no champion that was measured"
     for key, what in ((VALIDATION_HASH, "on other validation data"), (DEFINITION, "in another way")):
         if champion.get(key) != lineage[key]:
-            return False, f"it was measured {what}, so the two cannot be compared"
+            return False, f"it was measured {what} (registration.model_name gives this model a name of its own)"
     old = float(champion[metric_name])
     if metric >= old:
         return True, f"{metric_name} {metric:.4f} is not worse than {old:.4f}"
