@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NoReturn
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
+from automl_images.datasets.base import PathDataset
 from automl_images.jobs.store import JobStore
 
 
-class JobStoreDataset(AbstractDataset[Any, JobStore]):
-    """A folder with one folder a job.
-
-    Args:
-        filepath: of the folder.
-        metadata: free; read by kedro-viz.
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+class JobStoreDataset(PathDataset):
+    """A folder with one folder a job."""
 
     def load(self) -> JobStore:
         """Return the store; the folder need not exist yet."""
@@ -29,6 +20,3 @@ class JobStoreDataset(AbstractDataset[Any, JobStore]):
     def save(self, data: Any) -> NoReturn:
         """Refuse: jobs are written by the store itself."""
         raise DatasetError("The job store is opened, never saved.")
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

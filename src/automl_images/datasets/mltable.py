@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
-from kedro.io import AbstractDataset
 from kedro_datasets._typing import JSONPreview
 
 from automl_images.core.files import write_text
 from automl_images.core.types import Table
 from automl_images.data import mltable
+from automl_images.datasets.base import PathDataset
 
 
-class AnnotationsDataset(AbstractDataset[Table, Table]):
-    """Rows in one `annotations.jsonl`.
-
-    Args:
-        filepath: of the file.
-        metadata: free; read by kedro-viz.
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+class AnnotationsDataset(PathDataset):
+    """Rows in one `annotations.jsonl`."""
 
     def load(self) -> Table:
         """Read the rows; `image_url` becomes absolute."""
@@ -34,28 +24,13 @@ class AnnotationsDataset(AbstractDataset[Table, Table]):
         """Write the rows; `image_url` becomes relative to the file."""
         mltable.write_rows(data.rows, self._filepath)
 
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
-
     def preview(self, rows: int = 5) -> JSONPreview:
         """Return the first rows for kedro-viz."""
         return JSONPreview(_preview(self.load(), rows))
 
 
-class MLTableDataset(AbstractDataset[Table, Table]):
-    """A folder with the files `MLTable` and `annotations.jsonl`.
-
-    Args:
-        filepath: of the folder.
-        metadata: free; read by kedro-viz.
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+class MLTableDataset(PathDataset):
+    """A folder with the files `MLTable` and `annotations.jsonl`."""
 
     def load(self) -> Table:
         """Read the rows; the table knows its folder."""
@@ -68,25 +43,13 @@ class MLTableDataset(AbstractDataset[Table, Table]):
     def _exists(self) -> bool:
         return (self._filepath / "MLTable").is_file()
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
-
     def preview(self, rows: int = 5) -> JSONPreview:
         """Return the first rows for kedro-viz."""
         return JSONPreview(_preview(self.load(), rows))
 
 
-class LinesDataset(AbstractDataset[list[dict[str, Any]], list[dict[str, Any]]]):
-    """A JSONL file of plain dictionaries, one a line.
-
-    Args:
-        filepath: of the file.
-        metadata: free; read by kedro-viz.
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+class LinesDataset(PathDataset):
+    """A JSONL file of plain dictionaries, one a line."""
 
     def load(self) -> list[dict[str, Any]]:
         """Read all lines."""
@@ -96,12 +59,6 @@ class LinesDataset(AbstractDataset[list[dict[str, Any]], list[dict[str, Any]]]):
     def save(self, data: list[dict[str, Any]]) -> None:
         """Write all lines."""
         write_text(self._filepath, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in data))
-
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
 
 def _preview(table: Table, rows: int) -> str:

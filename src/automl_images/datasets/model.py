@@ -6,12 +6,10 @@ never leaves a folder that claims to be whole.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from kedro.io import AbstractDataset
-
 from automl_images.core.files import read_json, write_bytes, write_json
+from automl_images.datasets.base import PathDataset
 from automl_images.export.package import read_weights, write_weights
 from automl_images.inference.model_folder import MANIFEST_FILE, MODEL_FILE, seal_folder, verify_model_folder
 from automl_images.models.trained import TrainedModel
@@ -19,17 +17,8 @@ from automl_images.models.trained import TrainedModel
 SETTINGS_FILE, LABELS_FILE = "settings.json", "labels.json"
 
 
-class ModelDataset(AbstractDataset[TrainedModel, TrainedModel]):
-    """`model.safetensors`, `settings.json` and `labels.json` of a model folder.
-
-    Args:
-        filepath: of the folder.
-        metadata: free; read by kedro-viz.
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+class ModelDataset(PathDataset):
+    """`model.safetensors`, `settings.json` and `labels.json` of a model folder."""
 
     def load(self) -> TrainedModel:
         """Read settings, labels and tensors."""
@@ -48,21 +37,9 @@ class ModelDataset(AbstractDataset[TrainedModel, TrainedModel]):
     def _exists(self) -> bool:
         return (self._filepath / SETTINGS_FILE).is_file()
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
-
-class OnnxDataset(AbstractDataset[bytes, bytes]):
-    """An ONNX file as bytes.
-
-    Args:
-        filepath: of the file.
-        metadata: free; read by kedro-viz.
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+class OnnxDataset(PathDataset):
+    """An ONNX file as bytes."""
 
     def load(self) -> bytes:
         """Read the file."""
@@ -73,24 +50,9 @@ class OnnxDataset(AbstractDataset[bytes, bytes]):
         (self._filepath.parent / MANIFEST_FILE).unlink(missing_ok=True)
         write_bytes(self._filepath, data)
 
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
-
-
-class ManifestDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
-    """`manifest.json`: what the model folder holds, sealed with the SHA-256 of every file.
-
-    Args:
-        filepath: of the manifest.
-        metadata: free; read by kedro-viz.
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+class ManifestDataset(PathDataset):
+    """`manifest.json`: what the model folder holds, sealed with the SHA-256 of every file."""
 
     def load(self) -> dict[str, Any]:
         """Check every file of the folder and return the manifest, with the folder's path under `folder`."""
@@ -101,9 +63,3 @@ class ManifestDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
     def save(self, data: dict[str, Any]) -> None:
         """Seal the folder: hash its files and write the manifest with `data` beside the hashes."""
         seal_folder(self._filepath.parent, data)
-
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
