@@ -7,7 +7,7 @@ from torch import nn
 
 from automl_images.core.types import Preprocessing
 from automl_images.export.onnx import export_onnx
-from automl_images.inference.metadata import ModelMetadata
+from automl_images.inference.metadata import DetectorMetadata
 from automl_images.models.base import ExportSpec
 
 CLASSES = ("blue", "green", "red")
@@ -57,7 +57,7 @@ class Grid(nn.Module):
 @dataclasses.dataclass(frozen=True)
 class Network:
     spec: ExportSpec
-    metadata: ModelMetadata
+    metadata: DetectorMetadata
     example: torch.Tensor
 
 
@@ -71,7 +71,7 @@ def padded():
         decoder="padded_detections",
         labels=("--bg--", *CLASSES),
     )
-    metadata = ModelMetadata(
+    metadata = DetectorMetadata(
         model_name="channel_boxes",
         task="object_detection",
         classes=CLASSES,
@@ -90,7 +90,7 @@ def padded():
 def yolo():
     torch.manual_seed(0)
     spec = ExportSpec(Grid().eval(), ("input",), ("output",), ("batch",), "yolov5", CLASSES)
-    metadata = ModelMetadata(
+    metadata = DetectorMetadata(
         model_name="grid",
         task="object_detection",
         classes=CLASSES,

@@ -11,8 +11,9 @@ from automl_images.evaluation.voc import voc_metrics
 from automl_images.export.onnx import export_onnx
 from automl_images.export.parity import check_parity, require_parity
 from automl_images.export.torch_backend import TorchBackend
-from automl_images.inference.metadata import ModelMetadata
-from automl_images.inference.predictor import Predictor
+from automl_images.inference.detection_predictor import DetectionPredictor
+from automl_images.inference.load import load_predictor
+from automl_images.inference.metadata import DetectorMetadata
 from automl_images.models import catalogue
 
 TASK = "object_detection"
@@ -62,7 +63,7 @@ def _train(model, images, truths, steps, batch=4):
 
 
 def _metadata(name, model, spec, values):
-    return ModelMetadata(
+    return DetectorMetadata(
         model_name=name,
         task=TASK,
         classes=CLASSES,
@@ -89,8 +90,8 @@ def _exported(name, folder, steps, **options):
     example = torch.from_numpy(preprocess(images[0], model.preprocessing)[0])[None]
     export_onnx(spec, folder / "model.onnx", metadata, example)
     return check_parity(
-        Predictor(TorchBackend(spec, metadata), metadata),
-        Predictor.from_onnx(folder / "model.onnx", threads=1),
+        DetectionPredictor(TorchBackend(spec, metadata), metadata),
+        load_predictor(folder / "model.onnx", threads=1),
         images[:8],
         truths[:8],
         lambda found, truth: voc_metrics(found, truth, len(CLASSES)).mean_average_precision,

@@ -12,7 +12,8 @@ from onnx import numpy_helper
 from automl_images.core.errors import ParityError
 from automl_images.export.parity import check_parity, require_parity
 from automl_images.export.torch_backend import TorchBackend
-from automl_images.inference.predictor import Predictor
+from automl_images.inference.detection_predictor import DetectionPredictor
+from automl_images.inference.load import load_predictor
 
 
 def _count(predictions, truths):
@@ -23,7 +24,7 @@ def _count(predictions, truths):
 
 
 def _check(network, candidate, images, **options):
-    reference = Predictor(TorchBackend(network.spec, network.metadata), network.metadata)
+    reference = DetectionPredictor(TorchBackend(network.spec, network.metadata), network.metadata)
     return check_parity(reference, candidate, images, [None] * len(images), _count, **options)
 
 
@@ -35,7 +36,7 @@ def exported(request):
 
 def test_an_exported_network_passes(exported, images):
     network, path = exported
-    report = _check(network, Predictor.from_onnx(path, threads=1), images)
+    report = _check(network, load_predictor(path, threads=1), images)
     require_parity(report.as_dict())
     assert report.passed
     assert report.reference_metric == pytest.approx(report.candidate_metric, abs=1e-5)
@@ -54,8 +55,8 @@ def test_an_exported_network_passes(exported, images):
 
 def test_tiles_are_compared_too(yolo, yolo_file, images):
     tiled = yolo.metadata.model_copy(update={"tile_grid_size": (2, 2)})
-    reference = Predictor(TorchBackend(yolo.spec, tiled), tiled)
-    candidate = Predictor(Predictor.from_onnx(yolo_file[0], threads=1).backend, tiled)
+    reference = DetectionPredictor(TorchBackend(yolo.spec, tiled), tiled)
+    candidate = DetectionPredictor(load_predictor(yolo_file[0], threads=1).backend, tiled)
     require_parity(check_parity(reference, candidate, images[:4], [None] * 4, _count).as_dict())
 
 
@@ -64,7 +65,7 @@ def test_normalisation_inside_is_compared_too(yolo, images, tmp_path):
 
     inside = dataclasses.replace(yolo, metadata=yolo.metadata.model_copy(update={"onnx_normalization": True}))
     export_onnx(inside.spec, tmp_path / "model.onnx", inside.metadata, inside.example)
-    require_parity(_check(inside, Predictor.from_onnx(tmp_path / "model.onnx", threads=1), images[:4]).as_dict())
+    require_parity(_check(inside, load_predictor(tmp_path / "model.onnx", threads=1), images[:4]).as_dict())
 
 
 def _with_other_weights(path, change):
@@ -73,7 +74,7 @@ def _with_other_weights(path, change):
         values = numpy_helper.to_array(tensor)
         if values.dtype == np.float32 and values.ndim == 4:
             tensor.CopyFrom(numpy_helper.from_array(change(values).astype(np.float32), tensor.name))
-    return Predictor.from_onnx(model.SerializeToString(), threads=1)
+    return load_predictor(model.SerializeToString(), threads=1)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_a_changed_model_fails(yolo, yolo_file, images, change):
 
 def test_a_small_shift_of_boxes_fails(yolo, yolo_file, images):
     """As of a half-pixel mistake: scores and order are right, so no tie may excuse it."""
-    backend = Predictor.from_onnx(yolo_file[0], threads=1).backend
+    backend = load_predictor(yolo_file[0], threads=1).backend
 
     class Shifted:
         dynamic_batch = True
@@ -98,7 +99,7 @@ def test_a_small_shift_of_boxes_fails(yolo, yolo_file, images):
             output[..., :2] += 0.5
             return [output]
 
-    report = _check(yolo, Predictor(Shifted(), yolo.metadata), images)
+    report = _check(yolo, DetectionPredictor(Shifted(), yolo.metadata), images)
     with pytest.raises(ParityError, match=r"some validation images in batches: .* detections differ"):
         require_parity(report.as_dict())
 
@@ -120,7 +121,7 @@ def test_ties_that_rounding_decides_pass(yolo, images):
             image = np.concatenate([grid, np.full((len(grid), 2), 30.0), scores], axis=1)
             return [np.repeat(image[None], len(batch), axis=0).astype(np.float32)]
 
-    left, right = (Predictor(Flat(seed), yolo.metadata) for seed in (1, 2))
+    left, right = (DetectionPredictor(Flat(seed), yolo.metadata) for seed in (1, 2))
     assert not np.array_equal(left.predict(images[:1])[0].boxes, right.predict(images[:1])[0].boxes)
     report = check_parity(left, right, images, [None] * len(images), _count)
     require_parity(report.as_dict())
@@ -128,14 +129,16 @@ def test_ties_that_rounding_decides_pass(yolo, images):
 
 def test_other_thresholds_fail(yolo, yolo_file, images):
     """The same network with another post-processing is not the same model."""
-    backend = Predictor.from_onnx(yolo_file[0], threads=1).backend
-    report = _check(yolo, Predictor(backend, yolo.metadata.model_copy(update={"nms_iou_threshold": 0.2})), images)
+    backend = load_predictor(yolo_file[0], threads=1).backend
+    report = _check(
+        yolo, DetectionPredictor(backend, yolo.metadata.model_copy(update={"nms_iou_threshold": 0.2})), images
+    )
     with pytest.raises(ParityError, match="thresholds of both sides differ"):
         require_parity(report.as_dict())
 
 
 def test_a_shifted_label_fails(padded, padded_file, images):
-    backend = Predictor.from_onnx(padded_file[0], threads=1).backend
+    backend = load_predictor(padded_file[0], threads=1).backend
 
     class Shifted:
         dynamic_batch = True
@@ -144,7 +147,7 @@ def test_a_shifted_label_fails(padded, padded_file, images):
             boxes, labels, scores, count = backend.run(batch)
             return [boxes, labels % 3 + 1, scores, count]
 
-    report = _check(padded, Predictor(Shifted(), padded.metadata), images)
+    report = _check(padded, DetectionPredictor(Shifted(), padded.metadata), images)
     assert not report.passed
     assert report.cases[0].label_mismatches > 0
 
@@ -164,7 +167,7 @@ def test_nothing_found_is_no_proof(padded, padded_file):
                 np.zeros(n, np.int64),
             ]
 
-    blind = Predictor(Blind(), padded.metadata)
+    blind = DetectionPredictor(Blind(), padded.metadata)
     report = check_parity(blind, blind, black, [None] * 2, _count)
     assert not report.passed
     assert report.as_dict()["reference_metric"] is None
@@ -173,10 +176,10 @@ def test_nothing_found_is_no_proof(padded, padded_file):
 
 
 def test_another_metric_fails(yolo, yolo_file, images):
-    reference = Predictor(TorchBackend(yolo.spec, yolo.metadata), yolo.metadata)
+    reference = DetectionPredictor(TorchBackend(yolo.spec, yolo.metadata), yolo.metadata)
     values = iter([0.5, 0.6])
     report = check_parity(
-        reference, Predictor.from_onnx(yolo_file[0], threads=1), images[:2], [None] * 2, lambda *_: next(values)
+        reference, load_predictor(yolo_file[0], threads=1), images[:2], [None] * 2, lambda *_: next(values)
     )
     with pytest.raises(ParityError, match=r"primary metric 0\.50000 against 0\.60000"):
         require_parity(report.as_dict())
@@ -194,13 +197,13 @@ def test_the_reference_is_a_copy(yolo):
 
 def test_an_empty_result_is_compared(exported, images):
     network, path = exported
-    report = _check(network, Predictor.from_onnx(path, threads=1), images)
+    report = _check(network, load_predictor(path, threads=1), images)
     assert report.cases[-1].images == 4
     assert report.cases[-1].detections == report.cases[-1].unmatched == 0
 
 
 def test_a_missing_detection_fails(padded, padded_file, images):
-    backend = Predictor.from_onnx(padded_file[0], threads=1).backend
+    backend = load_predictor(padded_file[0], threads=1).backend
 
     class Forgetful:
         dynamic_batch = True
@@ -209,7 +212,7 @@ def test_a_missing_detection_fails(padded, padded_file, images):
             boxes, labels, scores, count = backend.run(batch)
             return [boxes, labels, scores, np.maximum(count - 1, 0)]
 
-    report = _check(padded, Predictor(Forgetful(), padded.metadata), images)
+    report = _check(padded, DetectionPredictor(Forgetful(), padded.metadata), images)
     assert report.cases[0].unmatched > 5
     with pytest.raises(ParityError, match=r"all validation images in batches: .* without a partner"):
         require_parity(report.as_dict())

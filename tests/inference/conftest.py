@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from automl_images.core.types import Preprocessing
-from automl_images.inference.metadata import ModelMetadata
+from automl_images.inference.metadata import DetectorMetadata
 
 
 @pytest.fixture
 def metadata():
     """Of a detector for red, green and blue things whose input keeps images of 64 px as they are."""
-    return ModelMetadata(
+    return DetectorMetadata(
         model_name="channel_boxes",
         task="object_detection",
         classes=("blue", "green", "red"),

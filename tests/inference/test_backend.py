@@ -8,7 +8,7 @@ import pytest
 
 from automl_images.core.errors import ModelError
 from automl_images.inference.backend import OnnxBackend
-from automl_images.inference.predictor import Predictor
+from automl_images.inference.load import load_predictor
 
 GRAPH = """
 <ir_version: 9, opset_import: ["" : 20{domains}]>
@@ -58,12 +58,12 @@ def test_predicts_from_a_verified_folder(mean_metadata, tmp_path):
     (tmp_path / "model.onnx").write_bytes(content)
     entry = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
     (tmp_path / "manifest.json").write_text(json.dumps({"format_version": 1, "files": {"model.onnx": entry}}))
-    (found,) = Predictor.from_folder(tmp_path, threads=1).predict([np.full((64, 64, 3), 255, np.uint8)])
+    (found,) = load_predictor(tmp_path, threads=1).predict([np.full((64, 64, 3), 255, np.uint8)])
     assert found.labels.tolist() == [2]
     np.testing.assert_allclose(found.boxes, [[6, 6, 10, 10]], atol=1e-4)
     (tmp_path / "model.onnx").write_bytes(content[:-1] + b"!")
     with pytest.raises(ModelError, match=r"model\.onnx was changed after the export"):
-        Predictor.from_folder(tmp_path)
+        load_predictor(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x08\x09" * 50])

@@ -68,7 +68,8 @@ class Objects:
     """Annotated objects of one image: the ground truth.
 
     Attributes:
-        boxes: `(N, 4)`; labels: `(N,)`; crowd: `(N,)` bool; masks: `(N, H, W)` bool or None.
+        boxes: `(N, 4)`; labels: `(N,)`; crowd: `(N,)` bool; masks: `(N, h, w)` bool or None, over the whole image, of
+            the size that `data.masks.canvas_size` gives (the image's own unless it is very large).
     """
 
     boxes: FloatArray
@@ -85,7 +86,7 @@ class Detections:
     """Predicted objects of one image, by falling score.
 
     Attributes:
-        boxes: `(N, 4)`; labels: `(N,)`; scores: `(N,)`; masks: `(N, H, W)` bool or None.
+        boxes: `(N, 4)`; labels: `(N,)`; scores: `(N,)`; masks: as in `Objects`.
     """
 
     boxes: FloatArray
@@ -108,20 +109,24 @@ class Preprocessing:
 
     Attributes:
         resize: `shorter_side`: scale so that the shorter side is `min_size` but the longer at most `max_size`;
-            `letterbox`: scale so that the longer side is `max_size`, centre on a `max_size` square filled with `fill`.
+            `letterbox`: scale so that the longer side is `max_size`, centre on a `max_size` square filled with `fill`;
+            `centre_crop`: scale so that the shorter side is `min_size`, keep the `max_size` square in the middle;
+            `stretch`: scale to a `max_size` square whatever the shape.
         min_size, max_size: pixels.
+        interpolation: of the scaling.
         pad_multiple: height and width are padded at the right and bottom to a multiple of this (`shorter_side`).
         fill: RGB value in 0..255 of padding.
         mean, std: RGB, in the scale 0..1; the network sees `(value / 255 - mean) / std`.
     """
 
-    resize: Literal["shorter_side", "letterbox"]
+    resize: Literal["shorter_side", "letterbox", "centre_crop", "stretch"]
     min_size: int
     max_size: int
     pad_multiple: int = 32
     fill: tuple[float, float, float] = (114.0, 114.0, 114.0)
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable dictionary."""

@@ -19,7 +19,7 @@ from automl_images.core.errors import ParityError
 from automl_images.core.types import Detections, ImageArray
 from automl_images.export.matching import Cuts, compare
 from automl_images.inference.decoders import ALIGNED
-from automl_images.inference.predictor import Predictor
+from automl_images.inference.detection_predictor import DetectionPredictor
 
 EVALUATION_SCORE = 0.01
 METRICS = ("reference_metric", "candidate_metric")
@@ -101,8 +101,8 @@ class ParityReport:
 
 
 def check_parity(
-    reference: Predictor,
-    candidate: Predictor,
+    reference: DetectionPredictor,
+    candidate: DetectionPredictor,
     images: Sequence[ImageArray],
     truths: Sequence[Any],
     metric: Metric,
@@ -210,7 +210,7 @@ def _variants(image: ImageArray) -> list[ImageArray]:
 
 
 def _compare_detections(
-    sides: tuple[Predictor, Predictor],
+    sides: tuple[DetectionPredictor, DetectionPredictor],
     case: _Case,
     tolerances: Tolerances,
     found: tuple[list[Detections], list[Detections]] | None = None,
@@ -248,7 +248,9 @@ def _compare_detections(
     )
 
 
-def _compare_outputs(sides: tuple[Predictor, Predictor], case: _Case, tolerances: Tolerances) -> CaseReport:
+def _compare_outputs(
+    sides: tuple[DetectionPredictor, DetectionPredictor], case: _Case, tolerances: Tolerances
+) -> CaseReport:
     """Compare what the networks give before suppression number by number.
 
     What follows is the same code for both sides; behind it two boxes of equal score would swap places.
@@ -274,7 +276,7 @@ def _largest(values: NDArray[Any]) -> float:
     return round(float(values.max(initial=0)), 8)
 
 
-def _cuts(predictor: Predictor, score: float, tolerances: Tolerances) -> Cuts:
+def _cuts(predictor: DetectionPredictor, score: float, tolerances: Tolerances) -> Cuts:
     metadata = predictor.metadata
     overlaps = [metadata.nms_iou_threshold]
     if metadata.tile_grid_size is not None:

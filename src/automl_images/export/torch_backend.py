@@ -17,7 +17,7 @@ class TorchBackend:
     """A copy of a network on the CPU in float32, with the input and the outputs of its ONNX graph.
 
     Example:
-        >>> reference = Predictor(TorchBackend(spec, metadata), metadata)  # doctest: +SKIP
+        >>> reference = DetectionPredictor(TorchBackend(spec, metadata), metadata)  # doctest: +SKIP
     """
 
     dynamic_batch = True

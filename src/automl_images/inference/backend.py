@@ -18,7 +18,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 from automl_images.core.errors import ModelError
 from automl_images.core.types import FloatArray
-from automl_images.inference.metadata import ModelMetadata
+from automl_images.inference.metadata import metadata_from_properties
 
 STANDARD_DOMAINS = {"", "ai.onnx"}
 _RUNTIME_ERRORS = (
@@ -64,7 +64,7 @@ class OnnxBackend:
                 standard, or was not exported by this project.
         """
         content = model if isinstance(model, bytes) else _read(Path(model))
-        self.metadata = ModelMetadata.from_properties(_checked_properties(content))
+        self.metadata = metadata_from_properties(_checked_properties(content))
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from automl_images.core.errors import ModelError
 from automl_images.core.registry import Registry
 from automl_images.core.types import Detections
-from automl_images.inference.metadata import ModelMetadata
+from automl_images.inference.metadata import DetectorMetadata
 from automl_images.inference.nms import suppress
 
 Outputs = Sequence[NDArray[Any]]
-Decoder = Callable[[Outputs, ModelMetadata, float], list[Detections]]
+Decoder = Callable[[Outputs, DetectorMetadata, float], list[Detections]]
 """Takes a batch's outputs, the metadata and the score above which detections are wanted; one `Detections` an image."""
 
 DECODERS: Registry[Decoder] = Registry("decoder")
@@ -29,7 +29,7 @@ ALIGNED = frozenset({"yolov5"})
 
 
 @DECODERS.register("padded_detections")
-def padded_detections(outputs: Outputs, metadata: ModelMetadata, score_threshold: float) -> list[Detections]:
+def padded_detections(outputs: Outputs, metadata: DetectorMetadata, score_threshold: float) -> list[Detections]:
     """Read final detections that are padded to a fixed number an image (R-CNN, RetinaNet).
 
     Args:
@@ -51,7 +51,7 @@ def padded_detections(outputs: Outputs, metadata: ModelMetadata, score_threshold
 
 
 @DECODERS.register("yolov5")
-def yolov5(outputs: Outputs, metadata: ModelMetadata, score_threshold: float) -> list[Detections]:
+def yolov5(outputs: Outputs, metadata: DetectorMetadata, score_threshold: float) -> list[Detections]:
     """Read YOLOv5's predictions (specification G): score = objectness x class probability, best class, NMS.
 
     Args:
@@ -63,7 +63,7 @@ def yolov5(outputs: Outputs, metadata: ModelMetadata, score_threshold: float) ->
     return [_yolov5_image(_finite(image), metadata, score_threshold) for image in outputs[0]]
 
 
-def _yolov5_image(predictions: NDArray[Any], metadata: ModelMetadata, score_threshold: float) -> Detections:
+def _yolov5_image(predictions: NDArray[Any], metadata: DetectorMetadata, score_threshold: float) -> Detections:
     predictions = predictions[predictions[:, 4] > score_threshold]
     labels = predictions[:, 5:].argmax(axis=1).astype(np.int64)
     scores = predictions[:, 4] * predictions[np.arange(len(labels)), 5 + labels]

@@ -1,4 +1,4 @@
-"""The face that every detection network shows, so that no other room needs to know which one it is.
+"""The face that every network shows, so that no other room needs to know which one it is.
 
 Owns the contract; the networks stand in their own files. Class labels are 0-based without background at this border:
 a network with a background class shifts inside.
@@ -18,10 +18,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from automl_images.core.types import Preprocessing
 
 Target = dict[str, Tensor]
-"""`boxes` `(N, 4)` float32 xyxy in pixels of the network's input, `labels` `(N,)` int64, maybe `masks`."""
+"""`boxes` `(N, 4)` float32 xyxy in pixels of the network's input, `labels` `(N,)` int64; for networks with masks also
+`masks` `(N, H, W)` bool of the input's size without padding."""
 
 Prediction = dict[str, Tensor]
-"""`boxes` `(N, 4)`, `labels` `(N,)`, `scores` `(N,)`, by falling score, in pixels of the network's input."""
+"""`boxes` `(N, 4)`, `labels` `(N,)`, `scores` `(N,)`, by falling score, in pixels of the network's input; from networks
+with masks also `masks` `(N, M, M)`: the probability that a point belongs to the object, on a grid over its box."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ class ExportSpec:
     score_threshold: float = 0.0
 
 
-class Detector(nn.Module, abc.ABC):
-    """A detection network with uniform input, output, freezing and export.
+class Network(nn.Module, abc.ABC):
+    """What all networks share: names, preprocessing, freezing and export.
 
     Attributes:
         classes: sorted class names; the index is the label.
@@ -61,21 +63,6 @@ class Detector(nn.Module, abc.ABC):
     _resting: tuple[nn.Module, ...] = ()
 
     @abc.abstractmethod
-    def forward(
-        self, images: Tensor, targets: Sequence[Target] | None = None, sizes: Tensor | None = None
-    ) -> dict[str, Tensor] | list[Prediction]:
-        """Give losses when `targets` is given (in train and eval mode alike), detections otherwise.
-
-        Args:
-            images: `(B, 3, H, W)` float32, preprocessed; smaller images padded at the right and bottom.
-            targets: one per image.
-            sizes: `(B, 2)` int64 height and width of each image without padding; None: no padding.
-
-        Returns:
-            A dictionary of scalar losses whose sum is minimised, or one `Prediction` per image.
-        """
-
-    @abc.abstractmethod
     def layer_groups(self) -> list[list[nn.Module]]:
         """Return the groups that `layers_to_freeze` counts, from the input on (specification B.6)."""
 
@@ -83,9 +70,9 @@ class Detector(nn.Module, abc.ABC):
     def export_spec(self) -> ExportSpec:
         """Return what the exporter needs; the spec's module shares this network's weights."""
 
-    @abc.abstractmethod
-    def set_score_threshold(self, threshold: float) -> None:
-        """Set the score below which eval-mode detections are dropped (evaluation uses a low one)."""
+    def adapted(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return weights of the same network in another setting made to fit (such as position embeddings resized)."""
+        return state
 
     def freeze(self, groups: int, norms: bool = False) -> None:
         """Stop training the first `groups` layer groups and train everything else.
@@ -113,3 +100,34 @@ class Detector(nn.Module, abc.ABC):
         for norm in self._resting:
             norm.eval()
         return self
+
+
+class Classifier(Network):
+    """A network that gives an image one number a class."""
+
+    @abc.abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits `(B, classes)` of `(B, 3, H, W)` float32, preprocessed."""
+
+
+class Detector(Network):
+    """A network that finds objects, with masks where it was built for them."""
+
+    @abc.abstractmethod
+    def forward(
+        self, images: Tensor, targets: Sequence[Target] | None = None, sizes: Tensor | None = None
+    ) -> dict[str, Tensor] | list[Prediction]:
+        """Give losses when `targets` is given (in train and eval mode alike), detections otherwise.
+
+        Args:
+            images: `(B, 3, H, W)` float32, preprocessed; smaller images padded at the right and bottom.
+            targets: one per image.
+            sizes: `(B, 2)` int64 height and width of each image without padding; None: no padding.
+
+        Returns:
+            A dictionary of scalar losses whose sum is minimised, or one `Prediction` per image.
+        """
+
+    @abc.abstractmethod
+    def set_score_threshold(self, threshold: float) -> None:
+        """Set the score below which eval-mode detections are dropped (evaluation uses a low one)."""

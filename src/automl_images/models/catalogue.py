@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from automl_images.core.errors import SettingsError, unknown_name
 from automl_images.core.registry import Registry
-from automl_images.models.base import Detector
+from automl_images.models.base import Network
 from automl_images.models.weights import WeightsInfo, WeightSource, load_weights
 
 DETECTION = ("object_detection",)
@@ -27,7 +27,7 @@ class ModelEntry:
     Attributes:
         name: as in job files.
         tasks: pipelines that can train it.
-        family: `rcnn`, `retinanet` or `yolo`.
+        family: `rcnn`, `retinanet`, `yolo`, `timm` or `transformers`.
         augmentation_style: training augmentation that suits it (specification F).
         licence: SPDX name of the network's code.
         builder: `module:function`; called with classes, hyper-parameters and `options`, gives random weights.
@@ -42,7 +42,7 @@ class ModelEntry:
     name: str
     tasks: tuple[str, ...]
     family: str
-    augmentation_style: Literal["crop_expand_flip", "mosaic"]
+    augmentation_style: Literal["crop_expand_flip", "mosaic", "random_resized_crop"]
     licence: str
     builder: str
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -57,7 +57,7 @@ class ModelEntry:
 class Built:
     """A network ready to train and what it starts from."""
 
-    model: Detector
+    model: Network
     weights: WeightsInfo
 
 
@@ -103,7 +103,7 @@ def build_model(
     entry = find(task, model_name)
     module, function = entry.builder.split(":")
     build = getattr(importlib.import_module(module), function)
-    model: Detector = build(classes, hyperparameters, **entry.options)
+    model: Network = build(classes, hyperparameters, **entry.options)
     info = load_weights(model, entry.sources, entry.heads, weights)
     groups = hyperparameters.get("layers_to_freeze")
     if groups is None:

@@ -24,8 +24,9 @@ from automl_images.evaluation.voc import voc_metrics
 from automl_images.export.onnx import export_onnx
 from automl_images.export.parity import Tolerances, check_parity
 from automl_images.export.torch_backend import TorchBackend
-from automl_images.inference.metadata import ModelMetadata
-from automl_images.inference.predictor import Predictor
+from automl_images.inference.detection_predictor import DetectionPredictor
+from automl_images.inference.load import load_predictor
+from automl_images.inference.metadata import DetectorMetadata
 from automl_images.models import catalogue
 from automl_images.models.base import Detector
 from automl_images.models.trained import TrainedModel
@@ -124,8 +125,8 @@ class ObjectDetection(TaskAdapter):
         classes = model.settings["classes"]
         images, truths = _images_and_truths(rows[: options["images"]], classes)
         report = check_parity(
-            Predictor(TorchBackend(detector.export_spec(), metadata), metadata),
-            Predictor.from_onnx(onnx_model),
+            DetectionPredictor(TorchBackend(detector.export_spec(), metadata), metadata),
+            load_predictor(onnx_model),
             images,
             truths,
             lambda found, truth: voc_metrics(found, truth, len(classes)).mean_average_precision,
@@ -135,7 +136,7 @@ class ObjectDetection(TaskAdapter):
 
     def predict(self, onnx_model: bytes, rows: Sequence[Row], options: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the scoring response of each row at the low score of the evaluation."""
-        predictor = Predictor.from_onnx(onnx_model)
+        predictor = load_predictor(onnx_model)
         classes = predictor.metadata.classes
         responses = []
         for row in rows:
@@ -205,9 +206,9 @@ class ObjectDetection(TaskAdapter):
         return detector.eval()
 
 
-def _metadata(detector: Detector, model: TrainedModel) -> ModelMetadata:
+def _metadata(detector: Detector, model: TrainedModel) -> DetectorMetadata:
     values, spec = model.settings["hyperparameters"], detector.export_spec()
-    return ModelMetadata(
+    return DetectorMetadata(
         model_name=model.settings["model_name"],
         task=model.settings["task"],
         classes=tuple(model.settings["classes"]),
