@@ -21,7 +21,7 @@ def hyperparameters_page() -> str:
     lines = [
         "# Hyper-parameters",
         "",
-        "Generated from `src/automl_images/core/hyperparameters.py` by `docs/generate.py`; do not edit.",
+        "Generated from `src/automl_images/core/hyperparameters/` by `docs/generate.py`; do not edit.",
         "They stand in `training_parameters` (fixed) and `search_space` (sampled) of a task's parameters file.",
         "Both spellings are accepted. Names marked with + are additions to Azure's list.",
         "",
@@ -61,7 +61,7 @@ def _row(row: Hyperparameter) -> str:
         _text(row.default),
         *(f"{pattern.removeprefix('*/')}: {_text(value)}" for pattern, value in row.defaults),
     ]
-    applies = "all" if row.applies_to == ("*",) else ", ".join(f"`{pattern}`" for pattern in row.applies_to)
+    applies = "all" if row.applies_to == ANY else ", ".join(f"`{pattern}`" for pattern in row.applies_to)
     return f"| {name} | {aliases} | {_range(row)} | {'; '.join(defaults)} | {applies} | {row.meaning} |"
 
 

@@ -22,7 +22,7 @@ from automl_images.integrations.mlflow import MLflowTracker
 from automl_images.jobs.options import parse_job_options
 from automl_images.jobs.summary import closing_words, resume_words
 from automl_images.sweep.space import check
-from automl_images.tasks import TASKS, TRAINABLE
+from automl_images.tasks import TASKS
 
 warnings.filterwarnings("ignore", message=".*register_new_resolver.*")
 LOG = logging.getLogger(__name__)
@@ -73,11 +73,11 @@ def check_parameters(params: dict[str, Any]) -> None:
     Raises:
         SettingsError: unknown key (with the nearest known one) or illegal value, with its path.
     """
-    known = {*TRAINABLE, "job_name", "data_root"}
+    known = {*TASKS, "job_name", "data_root"}
     for key in params:
         if key not in known:
             raise SettingsError(unknown_name("parameter", key, known))
-    for task in TRAINABLE:
+    for task in TASKS:
         if task in params:
             options = parse_job_options(task, params[task])
             if options.task != task:
@@ -91,4 +91,4 @@ def check_parameters(params: dict[str, Any]) -> None:
 
 
 def _tasks_of(pipeline: Pipeline) -> list[str]:
-    return [task for task in TRAINABLE if any(name.startswith(f"{task}.") for name in pipeline.all_outputs())]
+    return [task for task in TASKS if any(name.startswith(f"{task}.") for name in pipeline.all_outputs())]

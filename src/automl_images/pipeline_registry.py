@@ -14,7 +14,7 @@ from automl_images.pipelines import (
     sweep,
     validation_split,
 )
-from automl_images.tasks import TRAINABLE
+from automl_images.tasks import TASKS
 
 STAGES = {
     "data_conversion": data_conversion.create_pipeline,
@@ -33,7 +33,7 @@ def register_pipelines() -> dict[str, Pipeline]:
 
     Nodes carry the stage first (one box a stage in kedro-viz and Airflow), datasets the task first.
     """
-    pipelines = {task: sum((_stage(stage, task) for stage in STAGES), Pipeline([])) for task in TRAINABLE}
+    pipelines = {task: sum((_stage(stage, task) for stage in STAGES), Pipeline([])) for task in TASKS}
     return {**pipelines, "__default__": pipelines["object_detection"]}
 
 

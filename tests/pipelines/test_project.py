@@ -15,7 +15,7 @@ from automl_images.core.errors import SettingsError
 from automl_images.hooks import check_parameters
 from automl_images.jobs.options import JobOptions, parse_job_options
 from automl_images.pipeline_registry import STAGES, register_pipelines
-from automl_images.tasks import TRAINABLE
+from automl_images.tasks import TASKS
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,7 +39,7 @@ def test_kedro_yml_and_pyproject_state_the_same_facts():
 
 
 def test_every_stage_of_every_task_is_there(pipelines):
-    for task in TRAINABLE:
+    for task in TASKS:
         namespaces = [node.namespace.split(".")[0] for node in pipelines[task].nodes]
         assert set(namespaces) == set(STAGES)
         assert all(node.namespace.split(".")[1] == task for node in pipelines[task].nodes)
@@ -50,7 +50,7 @@ def test_every_output_is_persisted_and_every_input_known(pipelines):
         str(ROOT / "conf"), base_env="base", default_run_env="base", runtime_params={"data_root": "data"}
     )
     catalog = DataCatalog.from_config(loader["catalog"])
-    for task in TRAINABLE:
+    for task in TASKS:
         pipeline = pipelines[task]
         for name in pipeline.all_outputs() | {f"{task}.jobs"}:
             assert not isinstance(catalog[name], MemoryDataset | CachedDataset), name

@@ -4,6 +4,7 @@ from tiny_learner import settings
 from torch import nn, optim
 
 from automl_images.core.errors import TrainingError
+from automl_images.models.base import Network
 from automl_images.training.optimizers import make_optimizer, parameter_groups
 
 
@@ -76,3 +77,29 @@ def test_adam(name, kind):
     made = make_optimizer(nn.Linear(2, 2), settings(optimizer=name, beta1=0.8, beta2=0.9, ams_gradient=True))
     assert type(made) is kind
     assert (made.defaults["betas"], made.defaults["amsgrad"]) == ((0.8, 0.9), True)
+
+
+class Layered(Network):
+    """Three layers, of which the last one is no layer group."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.block, self.head = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)
+
+    def layer_groups(self):
+        return [[self.stem], [self.block]]
+
+    def export_spec(self):
+        raise NotImplementedError
+
+
+def test_layers_near_the_input_learn_more_slowly():
+    model = Layered()
+    groups = parameter_groups(model, 0.01, layer_decay=0.5)
+    scales = {name: group["scale"] for group in groups for name in names(model, group)}
+    assert {name: scales[f"{name}.weight"] for name in ("stem", "block", "head")} == {
+        "stem": 0.25,
+        "block": 0.5,
+        "head": 1.0,
+    }
+    assert all(group["scale"] == 1.0 for group in parameter_groups(model, 0.01))

@@ -28,6 +28,9 @@ class Tracker(Protocol):
     def register_model(self, run_id: str, folder: Path, name: str, tags: Mapping[str, str]) -> str:
         """Register the model in `folder` under `name` and return the new version."""
 
+    def model_folder(self, reference: str) -> Path | None:
+        """Return a local copy of a model's folder: of a run id, or of `name:version` or `name@alias`; None: no such."""
+
     def champion(self, name: str) -> dict[str, str] | None:
         """Return `version` and the tags of the version with alias `champion`, or None."""
 
@@ -58,6 +61,10 @@ class NullTracker:
     def register_model(self, run_id: str, folder: Path, name: str, tags: Mapping[str, str]) -> str:
         """Return version 1."""
         return "1"
+
+    def model_folder(self, reference: str) -> Path | None:
+        """Return None: nothing was recorded."""
+        return None
 
     def champion(self, name: str) -> dict[str, str] | None:
         """Return None: there is no registry."""

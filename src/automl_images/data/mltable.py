@@ -18,7 +18,7 @@ from pydantic_core import to_json
 
 from automl_images.core.errors import DataError
 from automl_images.core.files import replacing, write_text
-from automl_images.core.types import Detections, Objects, Row, Table
+from automl_images.core.types import Detections, FloatArray, Objects, Row, Table
 from automl_images.data import strict_json
 
 ROWS_FILE = "annotations.jsonl"
@@ -150,6 +150,17 @@ def detections_from_response(
     labels = np.array([class_index[item["label"]] for item in found], np.int64)
     scores = np.array([item["score"] for item in found], np.float32)
     return Detections(boxes.astype(np.float32), labels, scores)
+
+
+def classes_to_response(probabilities: FloatArray, classes: Sequence[str]) -> dict[str, list[Any]]:
+    """Return the probabilities `(C,)` of one image in the schema of the scoring response (specification J.1)."""
+    return {"probs": [round(value, 6) for value in probabilities.tolist()], "labels": list(classes)}
+
+
+def classes_from_response(response: Mapping[str, Any], classes: Sequence[str]) -> FloatArray:
+    """Return the probabilities `(C,)`, in the order of `classes`, that a scoring response of one image holds."""
+    found = dict(zip(response["labels"], response["probs"], strict=True))
+    return np.array([found[name] for name in classes], np.float32)
 
 
 def box_dict(box: Sequence[float]) -> dict[str, float]:

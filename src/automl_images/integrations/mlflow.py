@@ -69,6 +69,19 @@ class MLflowTracker:
         source = f"{self._client.get_run(run_id).info.artifact_uri}/model"
         return str(self._client.create_model_version(name, source, run_id, tags=dict(tags)).version)
 
+    def model_folder(self, reference: str) -> Path | None:
+        """Return a local copy of a model's folder: of a run id, or of `name:version` or `name@alias`; None: no such."""
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+
+        kind = "models" if re.search("[:@]", reference) else "runs"
+        place = reference.replace(":", "/") if kind == "models" else f"{reference}/model"
+        try:
+            with _quiet():
+                return Path(download_artifacts(f"{kind}:/{place}", tracking_uri=self.uri, registry_uri=self.uri))
+        except (MlflowException, OSError):  # what MLflow raises for what does not exist depends on the store
+            return None
+
     def champion(self, name: str) -> dict[str, str] | None:
         """Return `version` and tags of the champion, or None."""
         found = self._client.search_registered_models(f"name = '{name}'")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from automl_images.models import catalogue
 from automl_images.sweep.space import check, sample
 from automl_images.sweep.trials import TrialRequest
 from automl_images.tasks.base import TaskAdapter
+
+FindCheckpoint = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,7 +49,12 @@ def configurations(options: JobOptions, task: TaskAdapter) -> list[Configuration
 
 
 def trial_requests(
-    options: JobOptions, task: TaskAdapter, training: Table, validation: Table, augmentation_plan: Mapping[str, Any]
+    options: JobOptions,
+    task: TaskAdapter,
+    training: Table,
+    validation: Table,
+    augmentation_plan: Mapping[str, Any],
+    find_checkpoint: FindCheckpoint,
 ) -> list[TrialRequest]:
     """Return one request for each trial of the job.
 
@@ -56,6 +63,7 @@ def trial_requests(
         task: its adapter.
         training, validation: saved tables.
         augmentation_plan: of all styles.
+        find_checkpoint: puts the file of a checkpoint into the hyper-parameters of a model.
     """
     if training.path is None or validation.path is None:
         raise JobError("The tables must be saved before trials can read them; run the stage validation_split.")
@@ -69,7 +77,9 @@ def trial_requests(
         "primary_metric": task.primary_metric,
     }
     return [
-        TrialRequest(number=n, model_name=c.model_name, hyperparameters=c.hyperparameters, **same)
+        TrialRequest(
+            number=n, model_name=c.model_name, hyperparameters=find_checkpoint(c.model_name, c.hyperparameters), **same
+        )
         for n, c in enumerate(configurations(options, task))
     ]
 

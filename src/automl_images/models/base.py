@@ -66,6 +66,12 @@ class Network(nn.Module, abc.ABC):
     def layer_groups(self) -> list[list[nn.Module]]:
         """Return the groups that `layers_to_freeze` counts, from the input on (specification B.6)."""
 
+    def depth_of_parameters(self) -> dict[str, int]:
+        """Return the number of each parameter's layer group; what is in none lies behind the last one."""
+        groups = self.layer_groups()
+        depth = {id(p): n for n, group in enumerate(groups) for module in group for p in module.parameters()}
+        return {name: depth.get(id(p), len(groups)) for name, p in self.named_parameters()}
+
     @abc.abstractmethod
     def export_spec(self) -> ExportSpec:
         """Return what the exporter needs; the spec's module shares this network's weights."""

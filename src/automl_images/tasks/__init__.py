@@ -6,13 +6,12 @@ import functools
 import importlib
 from typing import TYPE_CHECKING
 
-from automl_images.core.errors import SettingsError
-from automl_images.tasks.facts import TASKS, TRAINABLE, TaskFacts
+from automl_images.tasks.facts import TASKS, TaskFacts
 
 if TYPE_CHECKING:
     from automl_images.tasks.base import TaskAdapter
 
-__all__ = ["TASKS", "TRAINABLE", "TaskFacts", "get_task"]
+__all__ = ["TASKS", "TaskFacts", "get_task"]
 
 
 @functools.cache
@@ -23,8 +22,6 @@ def get_task(name: str) -> TaskAdapter:
         SettingsError: there is none; the message names the nearest.
     """
     facts = TASKS.get(name)
-    if facts.adapter is None:
-        raise SettingsError(f"The task {name!r} has no pipeline; these have: {', '.join(TRAINABLE)}.")
     module, adapter = facts.adapter.split(":")
     task: TaskAdapter = getattr(importlib.import_module(module), adapter)(facts)
     return task

@@ -11,7 +11,10 @@ from typing import Any
 
 from PIL import Image
 
+from automl_images.augmentation.plan import AugmentationPlan, augmentation_plan
 from automl_images.core.types import Row
+from automl_images.models import catalogue
+from automl_images.models.base import Network
 from automl_images.models.trained import TrainedModel
 from automl_images.models.weights import WeightsInfo
 from automl_images.sweep.trials import TrialRequest
@@ -32,16 +35,26 @@ class TaskAdapter(abc.ABC):
         self.primary_metric = facts.primary_metric
         self.default_model = facts.default_model
 
-    @abc.abstractmethod
     def augmentation_plans(self, models: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """Return the plans of all styles that the models use: style to serialised plan.
 
         Args:
             models: names of the models that the job trains to hyper-parameters, resolved.
         """
+        plans: dict[str, Any] = {}
+        for model_name, values in models.items():
+            style = catalogue.find(self.name, model_name).augmentation_style
+            plans.setdefault(style, augmentation_plan(style, values["advanced_settings"]).as_dict())
+        return plans
+
+    def augmentation_preview(self, rows: Sequence[Row], plans: Mapping[str, Any], seed: int) -> Image.Image:
+        """Return a grid of augmented samples with their labels drawn for each style, below one another."""
+        return _below_one_another(
+            [self.preview_of_plan(rows, AugmentationPlan.from_dict(plan), seed) for plan in plans.values()]
+        )
 
     @abc.abstractmethod
-    def augmentation_preview(self, rows: Sequence[Row], plans: Mapping[str, Any], seed: int) -> Image.Image:
+    def preview_of_plan(self, rows: Sequence[Row], plan: AugmentationPlan, seed: int) -> Image.Image:
         """Return a grid of augmented samples with their labels drawn."""
 
     @abc.abstractmethod
@@ -50,9 +63,28 @@ class TaskAdapter(abc.ABC):
     ) -> tuple[Learner, WeightsInfo]:
         """Return what the trainer trains, and where its weights come from."""
 
-    @abc.abstractmethod
     def trained_model(self, request: TrialRequest, state: Mapping[str, Any], about: Mapping[str, Any]) -> TrainedModel:
         """Return the network of a trial as plain values; `about` joins its settings."""
+        model = self._unfilled(request.model_name, request.classes, request.hyperparameters)
+        settings = {
+            "task": self.name,
+            "model_name": request.model_name,
+            "classes": list(request.classes),
+            "hyperparameters": request.hyperparameters,
+            "preprocessing": model.preprocessing.as_dict(),
+            **about,
+        }
+        return TrainedModel(settings, list(model.export_spec().labels), dict(state))
+
+    def _restored(self, model: TrainedModel) -> Network:
+        """Return the network of a trained model, in eval mode."""
+        settings = model.settings
+        network = self._unfilled(settings["model_name"], settings["classes"], settings["hyperparameters"])
+        network.load_state_dict(model.state)
+        return network.eval()
+
+    def _unfilled(self, model_name: str, classes: Sequence[str], hyperparameters: Mapping[str, Any]) -> Network:
+        return catalogue.build_model(self.name, model_name, classes, hyperparameters, weights=None).model
 
     @abc.abstractmethod
     def export(self, model: TrainedModel) -> bytes:
@@ -87,3 +119,14 @@ class TaskAdapter(abc.ABC):
         Returns:
             `best` and `worst`: lists of `image` (uint8 RGB array, predictions and truth drawn) and `caption`.
         """
+
+
+def _below_one_another(pages: Sequence[Image.Image]) -> Image.Image:
+    if len(pages) == 1:
+        return pages[0]
+    joined = Image.new("RGB", (max(p.width for p in pages), sum(p.height for p in pages)), "white")
+    top = 0
+    for page in pages:
+        joined.paste(page, (0, top))
+        top += page.height
+    return joined

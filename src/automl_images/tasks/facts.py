@@ -19,8 +19,7 @@ class TaskFacts:
         name: of the pipeline; service_name: of the task in the service's job files.
         label_kind: shape of a row's label: `class`, `classes`, `boxes` or `polygons`.
         primary_metric: larger is better; default_model: where a job names none.
-        adapter: `module:class` of the adapter, imported when it is first asked for; None: the task's data can be
-            checked and converted, but it has no pipeline.
+        adapter: `module:class` of the adapter, imported when it is first asked for.
     """
 
     name: str
@@ -28,31 +27,46 @@ class TaskFacts:
     label_kind: LabelKind
     primary_metric: str
     default_model: str
-    adapter: str | None = None
+    adapter: str
 
 
 TASKS: Registry[TaskFacts] = Registry("task")
 
+_CLASSIFICATION = "automl_images.tasks.classification:Classification"
+_OBJECTS = "automl_images.tasks.objects:FindingObjects"
+
 for _facts in (
-    TaskFacts("image_classification", "image_classification", "class", "accuracy", "vitb16r224"),
-    TaskFacts("image_classification_multilabel", "image_classification_multilabel", "classes", "iou", "vitb16r224"),
+    TaskFacts(
+        name="image_classification",
+        service_name="image_classification",
+        label_kind="class",
+        primary_metric="accuracy",
+        default_model="vitb16r224",
+        adapter=_CLASSIFICATION,
+    ),
+    TaskFacts(
+        name="image_classification_multilabel",
+        service_name="image_classification_multilabel",
+        label_kind="classes",
+        primary_metric="iou",
+        default_model="vitb16r224",
+        adapter=_CLASSIFICATION,
+    ),
     TaskFacts(
         name="object_detection",
         service_name="image_object_detection",
         label_kind="boxes",
         primary_metric="mean_average_precision",
         default_model="yolov5",
-        adapter="automl_images.tasks.object_detection:ObjectDetection",
+        adapter=_OBJECTS,
     ),
     TaskFacts(
-        "instance_segmentation",
-        "image_instance_segmentation",
-        "polygons",
-        "mean_average_precision",
-        "maskrcnn_resnet50_fpn",
+        name="instance_segmentation",
+        service_name="image_instance_segmentation",
+        label_kind="polygons",
+        primary_metric="mean_average_precision",
+        default_model="maskrcnn_resnet50_fpn",
+        adapter=_OBJECTS,
     ),
 ):
     TASKS.register(_facts.name)(_facts)
-
-TRAINABLE = tuple(name for name in TASKS if TASKS.get(name).adapter)
-"""Names of the tasks that have a pipeline."""

@@ -98,6 +98,11 @@ class Checkpoints:
         with replacing(self._next_best) as temporary:
             save_file(weights, temporary, metadata={"epoch": str(epoch)})
 
+    def replace_best(self, model: nn.Module, epoch: int) -> None:
+        """Put other weights in the place of the best ones at the end of a training, under the same epoch."""
+        self.save_best(model, epoch)
+        self._next_best.replace(self.best)
+
     def settle_best(self, epoch: int | None) -> None:
         """Make `best.safetensors` be that of `epoch` (None: there is none) after a checkpoint was loaded.
 

@@ -26,6 +26,7 @@ class Standing:
         step: batches of `epoch` that are done.
         loss_sum, images: sums over the images of `epoch` so far.
         best_epoch, best_score, best_metrics: of the best evaluation; None before the first.
+        scores: of each evaluated epoch.
         no_progress: evaluations since the score last rose, counted from early_stopping_delay on.
         seconds: that earlier runs of this training took.
         ended: why no further epoch begins; None while training.
@@ -38,6 +39,7 @@ class Standing:
     best_epoch: int | None = None
     best_score: float = 0.0
     best_metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+    scores: dict[int, float] = dataclasses.field(default_factory=dict)
     no_progress: int = 0
     seconds: float = 0.0
     ended: Ending | None = None
@@ -62,6 +64,7 @@ class Standing:
             True when it is the best so far; of equal scores the later one is.
         """
         score = score if math.isfinite(score) else 0.0
+        self.scores[self.epoch] = score
         if self.best_epoch is None or score > self.best_score:
             self.no_progress = 0
         elif self.epoch >= delay:

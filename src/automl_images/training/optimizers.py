@@ -7,44 +7,58 @@ left out.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from torch import nn, optim
 
 from automl_images.core.errors import TrainingError
+from automl_images.models.base import Network
 from automl_images.training.settings import TrainingSettings
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Put every trainable parameter into one of two groups: with decay and without.
+def parameter_groups(model: nn.Module, weight_decay: float, layer_decay: float = 1.0) -> list[dict[str, Any]]:
+    """Put every trainable parameter into a group: with weight decay or without, and by learning rate.
 
     Args:
-        model: frozen parameters (`requires_grad` False) are left out; shared ones are counted once.
-        weight_decay: of the first group; the second has 0.
+        model: frozen parameters (`requires_grad` False) are left out; shared ones are counted once. With a
+            `layer_decay` below 1 it is a `models.base.Network`.
+        weight_decay: of half of the groups; the others have 0.
+        layer_decay: factor of the learning rate from a layer group to the one before it (layer-wise learning-rate
+            decay, arXiv:2106.08254, section A); 1: all learn at the same rate.
 
     Returns:
-        One or two groups for a torch optimiser, none empty.
+        Groups for a torch optimiser, none empty; `scale` is the share of the learning rate that a group gets.
 
     Raises:
         TrainingError: everything is frozen.
     """
-    decayed: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
+    scale_of = _scales(model, layer_decay)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     seen: set[int] = set()
-    for module in model.modules():
+    for place, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.requires_grad and id(parameter) not in seen:
                 seen.add(id(parameter))
-                (decayed if _decays(module, name, parameter) else plain).append(parameter)
+                decay = weight_decay if _decays(module, name, parameter) else 0.0
+                scale = scale_of.get(f"{place}.{name}" if place else name, 1.0)
+                groups.setdefault((scale, decay), []).append(parameter)
     if not seen:
         raise TrainingError("There is nothing to train: all layers are frozen. Lower layers_to_freeze.")
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
+    ordered = sorted(groups.items(), key=lambda item: (-item[0][0], -item[0][1]))
+    return [{"params": found, "weight_decay": decay, "scale": scale} for (scale, decay), found in ordered]
+
+
+def _scales(model: nn.Module, layer_decay: float) -> dict[str, float]:
+    if layer_decay == 1.0:
+        return {}
+    depths = cast(Network, model).depth_of_parameters()
+    last = max(depths.values())
+    return {name: layer_decay ** (last - depth) for name, depth in depths.items()}
 
 
 def make_optimizer(model: nn.Module, settings: TrainingSettings, world_size: int = 1) -> optim.Optimizer:
     """Return the optimiser of `settings`; the learning rate is scaled by the number of processes."""
-    groups = parameter_groups(model, settings.weight_decay)
+    groups = parameter_groups(model, settings.weight_decay, settings.layer_decay)
     rate = peak_learning_rate(settings, world_size)
     if settings.optimizer == "sgd":
         nesterov = settings.nesterov and settings.momentum > 0  # torch refuses Nesterov without momentum

@@ -19,11 +19,12 @@ class TrialResult:
 
     Attributes:
         status: `completed` all epochs, `early_stopped` for want of improvement, `stopped` from outside.
-        best_epoch: counted from 1; its weights are `best.safetensors`.
+        best_epoch: counted from 1; its weights are `best.safetensors`, unless they are an average.
+        averaged_epochs: counted from 1; the epochs whose mean `best.safetensors` is, empty where it is one epoch's.
         epochs: epochs that were completed.
         seconds: of training and evaluation, all runs of a resumed training together.
-        metrics: of the best epoch; None where a metric has no finite value.
-        primary_metric: of the best epoch; 0.0 where no metric is computed.
+        metrics: of the best weights; None where a metric has no finite value.
+        primary_metric: of the best weights; 0.0 where no metric is computed.
     """
 
     status: Literal["completed", "early_stopped", "stopped"]
@@ -32,6 +33,7 @@ class TrialResult:
     seconds: float
     metrics: dict[str, float | None]
     primary_metric: float
+    averaged_epochs: list[int] = dataclasses.field(default_factory=list)
 
     def save(self, folder: Path) -> None:
         """Write `result.json` atomically."""

@@ -52,6 +52,8 @@ class TrainingSettings:
     compile: bool
     gradient_clip_type: str
     gradient_clip: float
+    layer_decay: float
+    soup: int
     compute_metrics: bool
 
     @classmethod

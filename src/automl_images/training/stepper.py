@@ -80,11 +80,11 @@ class Stepper:
             factor: of the schedule, times the peak learning rate.
 
         Returns:
-            The learning rate.
+            The learning rate of the layers that learn fastest.
         """
         rate = self._peak_rate * factor
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         self._clip()
         self._optimizer.step()
         self._optimizer.zero_grad()

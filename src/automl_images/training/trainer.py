@@ -36,6 +36,7 @@ from automl_images.training.result import TrialResult, finite
 from automl_images.training.rng import random_state, restore_random_state, seed_everything
 from automl_images.training.schedules import learning_rate_factor
 from automl_images.training.settings import TrainingSettings
+from automl_images.training.soup import Candidates
 from automl_images.training.stepper import Stepper
 from automl_images.training.threads import available_cores, plan_threads, plan_workers
 
@@ -112,6 +113,7 @@ class Trainer:
         self._workers, self._interruption, self._stop = workers, interruption, stop
         seed_everything(settings.random_seed)
         self._checkpoints = Checkpoints(folder, events)
+        self._candidates = Candidates(folder, settings.soup) if settings.soup > 1 else None
         self._stepper = Stepper(learner, settings)
         self._accelerator = self._stepper.accelerator
         self._announcer = Announcer(events, progress, self._accelerator.is_main_process)
@@ -280,6 +282,8 @@ class Trainer:
         is_best = standing.judge(score, metrics, self._settings.early_stopping_delay)
         if is_best and self._accelerator.is_main_process:
             self._checkpoints.save_best(self._stepper.best_model, standing.epoch + 1)
+        if self._candidates is not None and self._accelerator.is_main_process:
+            self._candidates.add(self._stepper.best_model, standing.epoch, standing.scores)
         return {
             "metrics": finite(metrics),
             "log_loss": loss,
@@ -291,6 +295,7 @@ class Trainer:
     def _finish(self) -> TrialResult:
         standing = self._standing
         assert standing.best_epoch is not None  # the last epoch is always evaluated
+        averaged = self._average_candidates() if self._candidates is not None else []
         result = TrialResult(
             status=standing.ended or "completed",
             best_epoch=standing.best_epoch + 1,
@@ -298,12 +303,33 @@ class Trainer:
             seconds=round(self._seconds(), 2),
             metrics=finite(standing.best_metrics),
             primary_metric=standing.best_score,
+            averaged_epochs=[epoch + 1 for epoch in averaged],
         )
         failpoint("training:before_result")
         if self._accelerator.is_main_process:
             result.save(self._folder)
         self._announcer.tell("finished", **dataclasses.asdict(result))
         return result
+
+    def _average_candidates(self) -> list[int]:
+        """Put the average of good epochs in the place of the best one where it scores higher; return the epochs."""
+        standing, model = self._standing, self._stepper.best_model
+        assert self._candidates is not None
+        assert standing.best_epoch is not None
+        measured: dict[str, float] = {}
+
+        def evaluate(weights: dict[str, torch.Tensor]) -> float:
+            model.load_state_dict(weights)
+            metrics, _ = self._evaluator.evaluate(model)
+            measured.update(metrics)
+            return metrics.get(self._learner.primary_metric, 0.0)
+
+        epochs, weights = self._candidates.average(standing.scores, evaluate)
+        if len(epochs) > 1 and (score := evaluate(weights)) > standing.best_score:
+            standing.best_score, standing.best_metrics = score, measured
+            self._checkpoints.replace_best(model, standing.best_epoch + 1)
+            return epochs
+        return []
 
     def _interrupted(self) -> Interrupted:
         standing = self._standing

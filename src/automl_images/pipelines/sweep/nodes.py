@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from typing import Any
@@ -32,6 +33,7 @@ def run_trials(
         The leaderboard (a row a trial), and the curves (a row for each trial, epoch and metric).
     """
     from automl_images.core.files import fingerprint
+    from automl_images.jobs.checkpoints import with_checkpoint
     from automl_images.jobs.trials import about_job, trial_requests
     from automl_images.sweep.controller import TrialController, python_command
     from automl_images.sweep.curves import curves
@@ -39,7 +41,8 @@ def run_trials(
     from automl_images.training.threads import cores_per_trial, environment_for_trial
 
     task = get_task(options.task)
-    requests = trial_requests(options, task, training_data, validation_data, augmentation_plan)
+    find_checkpoint = functools.partial(with_checkpoint, jobs=jobs, tracker=tracker)
+    requests = trial_requests(options, task, training_data, validation_data, augmentation_plan, find_checkpoint)
     about = about_job(options, requests[0], augmentation_plan)
     job, sentence = jobs.open(fingerprint(about), job_name, about)
     LOG.info(sentence)

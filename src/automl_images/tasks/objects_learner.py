@@ -12,18 +12,18 @@ from automl_images.core.types import Detections, Objects
 from automl_images.data.tiling import merge
 from automl_images.evaluation.detection import detection_metrics
 from automl_images.models.base import Detector, Prediction
-from automl_images.tasks.detection_data import DetectionBatch, DetectionItem, Piece, TrainingSet, ValidationSet
+from automl_images.tasks.objects_data import DetectionBatch, DetectionItem, Piece, TrainingSet, ValidationSet
 
 EVALUATION_SCORE = 0.01
 """Score from which detections count for the mean average precision; far below what is shown to anyone."""
 
 
-class DetectionLearner:
+class ObjectsLearner:
     """Implements `training.learner.Learner` for boxes.
 
     Args:
         model: the network.
-        training_set, validation_set: see `detection_data`.
+        training_set, validation_set: see `objects_data`.
         unaugmented_training_set: the training images as validation samples.
         hyperparameters: resolved.
         primary_metric: larger is better.

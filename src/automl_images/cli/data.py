@@ -1,34 +1,18 @@
-"""Kedro's commands of this project: `run` with plain messages, `data check|convert`, `mlflow ui`.
-
-Thin: parse, call, print. A mistake of the user ends in one message and exit code 1 (failed) or 2 (wrong usage),
-never in a traceback.
-"""
+"""`kedro data check|convert`."""
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import importlib.util
 import json
-import subprocess
-import sys
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-import yaml
-from kedro import KedroDeprecationWarning
-from kedro.config import MissingConfigException
-from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.cli.utils import CONTEXT_SETTINGS
-from kedro.io import DatasetError
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 from rich.console import Console
 
-from automl_images.core.errors import AutoMLImagesError, SettingsError
+from automl_images.cli.plain_errors import plain_errors
+from automl_images.core.errors import SettingsError
 from automl_images.core.files import write_json
 from automl_images.data.conversion import Conversion, RejectedData, convert
 from automl_images.data.dataset_checks import shared_images
@@ -37,83 +21,7 @@ from automl_images.data.sources import SourceOptions
 from automl_images.data.tables import findings_table, summary_table
 from automl_images.tasks import TASKS
 
-AIRFLOW_SETTINGS = {"schedule", "start_date", "owner", "retries", "retry_delay", "max_active_runs", "catchup"}
-"""What `kedro airflow create --params` gives to the DAG; everything else goes to the runs that it starts."""
-
-FORMATS = ("coco", "voc", "yolo", "folder", "csv", "jsonl", "mltable")
-
-
-@contextlib.contextmanager
-def plain_errors() -> Iterator[None]:
-    """Print the message of an error of ours and leave with its exit code."""
-    try:
-        yield
-    except (AutoMLImagesError, DatasetError, MissingConfigException, OmegaConfBaseException, OSError) as error:
-        ours = error.__cause__ if isinstance(error.__cause__, AutoMLImagesError) else error
-        click.secho(f"Error: {ours}", fg="red", err=True)
-        sys.exit(ours.exit_code if isinstance(ours, AutoMLImagesError) else 1)
-    except KeyboardInterrupt:
-        click.secho("Stopped.", fg="red", err=True)
-        sys.exit(130)
-
-
-class _Run(click.Command):
-    """Kedro's `run` without tracebacks for users' mistakes."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        warnings.filterwarnings("ignore", category=KedroDeprecationWarning)  # both --pipeline and --pipelines are fine
-        with plain_errors():
-            try:
-                return super().invoke(ctx)
-            except ValueError as error:
-                if str(error).startswith(("Failed to find the pipeline", "Pipeline does not contain")):
-                    raise SettingsError(str(error)) from None
-                raise
-
-
-run = copy.copy(kedro_run)
-run.__class__ = _Run
-
-
-@click.group(context_settings=CONTEXT_SETTINGS, name="automl_images")
-def cli() -> None:
-    """Commands of AutoML Images."""
-
-
-@click.group(name="mlflow")
-def mlflow_group() -> None:
-    """The tracking store of `conf/base/mlflow.yml`."""
-
-
-@mlflow_group.command(name="ui")
-@click.option("--port", default=5000, show_default=True, help="Port on this machine.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option("--env", "-e", default="base", show_default=True, help="Environment whose mlflow.yml is read.")
-def mlflow_ui(port: int, host: str, env: str) -> None:
-    """Show runs, curves and registered models in the browser.
-
-    Example: kedro mlflow ui --port 5001
-    """
-    with plain_errors():
-        root = Path.cwd()
-        files = [root / "conf" / name / "mlflow.yml" for name in (env, "base")]
-        file = next((f for f in files if f.is_file()), None)
-        if file is None:
-            raise AutoMLImagesError(f"No mlflow.yml in conf/{env} or conf/base; run this from the project's folder.")
-        uri = yaml.safe_load(file.read_text(encoding="utf-8"))["server"]["mlflow_tracking_uri"]
-        command = [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "ui",
-            "--backend-store-uri",
-            uri,
-            "--host",
-            host,
-            "--port",
-            str(port),
-        ]
-        sys.exit(subprocess.call(command))  # noqa: S603 - our own interpreter and module
+FORMATS = ("coco", "voc", "yolo", "folder", "masks", "csv", "jsonl", "mltable")
 
 
 @click.group(name="data")
@@ -220,34 +128,3 @@ def _print(*tables: Any) -> None:
     console = Console()
     for table in tables:
         console.print(table)
-
-
-def _airflow_group() -> click.Group:
-    """Return kedro-airflow's commands with our template and one task a stage as defaults."""
-    from kedro_airflow.plugin import create
-
-    ours = {"jinja_file": Path(__file__).parent / "integrations" / "airflow_dag.j2", "node_grouping": "namespace"}
-    command = copy.copy(create)
-    command.params = [copy.copy(param) for param in create.params]
-    for param in command.params:
-        if param.name in ours:
-            param.default = ours[param.name]
-    create_with_path = command.callback
-
-    def callback(*args: Any, params: dict[str, Any], **kwargs: Any) -> Any:
-        of_runs = {key: value for key, value in params.items() if key not in AIRFLOW_SETTINGS}
-        settings = {key: value for key, value in params.items() if key in AIRFLOW_SETTINGS}
-        settings |= {"runtime_params": of_runs} if of_runs else {}
-        return create_with_path(*args, params={"project_path": Path.cwd().as_posix(), **settings}, **kwargs)
-
-    command.callback = callback
-    group = click.Group(name="airflow", help="Schedule a pipeline with Airflow 3.")
-    group.add_command(command)
-    return group
-
-
-cli.add_command(run)
-cli.add_command(data_group)
-cli.add_command(mlflow_group)
-if importlib.util.find_spec("kedro_airflow"):
-    cli.add_command(_airflow_group())

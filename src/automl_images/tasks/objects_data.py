@@ -1,18 +1,17 @@
 """What a detector is trained and judged on: rows become augmented samples, pieces of images and batches.
 
-Shared by the tasks whose labels are objects. Images that mosaics and tiles ask for again come from a cache of
-`CACHE_BYTES` in each loading process; only sets that do not fit in it are decoded more than once an epoch.
+Shared by the tasks whose labels are objects; where the labels are polygons the objects carry masks.
 """
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -20,41 +19,50 @@ from automl_images.augmentation.build import Augmentation
 from automl_images.augmentation.sample import Sample
 from automl_images.core.types import ImageArray, Objects, Preprocessing, Row
 from automl_images.data.images import ImageError, read_image
+from automl_images.data.masks import canvas_size
 from automl_images.data.mltable import objects_from_row
-from automl_images.data.preprocessing import Placement, preprocess
+from automl_images.data.preprocessing import Placement, preprocess, resize_masks
 from automl_images.data.tiling import objects_in_tile, tiles
 from automl_images.models.base import Target
-
-CACHE_BYTES = 512 * 2**20
+from automl_images.tasks.samples import DecodedImages, generator_of_sample
 
 Grid = tuple[int, int] | None
 Tile = tuple[int, int, int, int]
 
 
-class DecodedImages:
-    """Images of rows, decoded; keeps the latest within `limit` bytes (each loader process has its own)."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Annotated:
+    """Rows read as images with their objects.
 
-    def __init__(self, rows: Sequence[Row], limit: int = CACHE_BYTES) -> None:
-        self.rows = rows
-        self.limit = limit
-        self._kept: collections.OrderedDict[int, ImageArray] = collections.OrderedDict()
-        self._bytes = 0
+    Attributes:
+        class_index: class name to label.
+        masks: objects carry masks; images above the size of a mask's canvas are then shrunk to it.
+    """
 
-    def __getitem__(self, index: int) -> ImageArray:
-        """Return the upright `(H, W, 3)` uint8 image of row `index`.
+    class_index: Mapping[str, int]
+    masks: bool = False
 
-        Raises:
-            ImageError: it cannot be read.
-        """
-        if index in self._kept:
-            self._kept.move_to_end(index)
-            return self._kept[index]
-        image = read_image(self.rows[index]["image_url"])
-        self._kept[index] = image
-        self._bytes += image.nbytes
-        while self._bytes > self.limit and len(self._kept) > 1:
-            self._bytes -= self._kept.popitem(last=False)[1].nbytes
-        return image
+    def size(self, row: Row) -> tuple[int, int]:
+        """Return width and height of a row's image as `image` gives it, pixels."""
+        width, height = int(row["image_details"]["width"]), int(row["image_details"]["height"])
+        return canvas_size(width, height) if self.masks else (width, height)
+
+    def image(self, image: ImageArray) -> ImageArray:
+        """Return the image in the size that is worked with."""
+        height, width = image.shape[:2]
+        wanted = canvas_size(width, height)
+        if not self.masks or wanted == (width, height):
+            return image
+        return np.asarray(Image.fromarray(image).resize(wanted, Image.Resampling.BILINEAR, reducing_gap=3.0))
+
+    def objects(self, row: Row, image: ImageArray) -> Objects:
+        """Return the objects of a row in pixels of its image."""
+        return objects_from_row(row, self.class_index, image.shape[1], image.shape[0], masks=self.masks)
+
+    def sample(self, row: Row, image: ImageArray) -> Sample:
+        """Return the sample of a row and its image as it was read."""
+        image = self.image(image)
+        return Sample.from_objects(image, self.objects(row, image))
 
 
 @dataclasses.dataclass(slots=True)
@@ -92,14 +100,14 @@ class TrainingSet(Dataset[DetectionItem | None]):
     def __init__(
         self,
         rows: Sequence[Row],
-        class_index: Mapping[str, int],
+        annotated: Annotated,
         augmentation: Augmentation,
         preprocessing: Preprocessing,
         seed: int,
         grid: Grid = None,
         overlap: float = 0.25,
     ) -> None:
-        self.rows, self.class_index = rows, class_index
+        self.rows, self.annotated = rows, annotated
         self.augmentation, self.preprocessing, self.seed = augmentation, preprocessing, seed
         self.images = DecodedImages(rows)
         self.elements = [e for i, row in enumerate(rows) for e in self._elements(i, row, grid, overlap)]
@@ -111,7 +119,7 @@ class TrainingSet(Dataset[DetectionItem | None]):
     def __getitem__(self, key: tuple[int, int]) -> DetectionItem | None:
         """Return sample `index` of `epoch`; None when an image it needs cannot be read."""
         epoch, index = key
-        generator = torch.Generator().manual_seed(_sample_seed(self.seed, epoch, index))
+        generator = generator_of_sample(self.seed, epoch, index)
         sample = self.augmentation(self._load, index, len(self), generator)
         if sample is None:
             return None
@@ -124,19 +132,18 @@ class TrainingSet(Dataset[DetectionItem | None]):
         whole: list[tuple[int, Tile | None]] = [(index, None)]
         if grid is None or not row["label"]:
             return whole
-        width, height = int(row["image_details"]["width"]), int(row["image_details"]["height"])
-        objects = objects_from_row(row, self.class_index, width, height)
+        width, height = self.annotated.size(row)
+        objects = objects_from_row(row, self.annotated.class_index, width, height)
         cut = [tuple(int(v) for v in tile) for tile in tiles(width, height, grid, overlap)]
         return whole + [(index, tile) for tile in cut if len(objects_in_tile(objects, tile))]  # type: ignore[misc]
 
     def _load(self, index: int) -> Sample | None:
         row_index, tile = self.elements[index]
         try:
-            image = self.images[row_index]
+            image = self.annotated.image(self.images[row_index])
         except ImageError:
             return None  # the batch is made without it; conversion has reported the file
-        height, width = image.shape[:2]
-        objects = objects_from_row(self.rows[row_index], self.class_index, width, height)
+        objects = self.annotated.objects(self.rows[row_index], image)
         if tile is not None:
             left, top, right, bottom = tile
             image, objects = image[top:bottom, left:right], objects_in_tile(objects, tile)
@@ -149,12 +156,12 @@ class ValidationSet(Dataset[DetectionItem | None]):
     def __init__(
         self,
         rows: Sequence[Row],
-        class_index: Mapping[str, int],
+        annotated: Annotated,
         preprocessing: Preprocessing,
         grid: Grid = None,
         overlap: float = 0.25,
     ) -> None:
-        self.rows, self.class_index, self.preprocessing = rows, class_index, preprocessing
+        self.rows, self.annotated, self.preprocessing = rows, annotated, preprocessing
         self.grid, self.overlap = grid, overlap
         self.image_ids = [str(row["image_url"]) for row in rows]
 
@@ -165,11 +172,11 @@ class ValidationSet(Dataset[DetectionItem | None]):
         """Return image `index`; None when it cannot be read."""
         row = self.rows[index]
         try:
-            image = read_image(row["image_url"])
+            image = self.annotated.image(read_image(row["image_url"]))
         except ImageError:
             return None
         height, width = image.shape[:2]
-        truth = objects_from_row(row, self.class_index, width, height)
+        truth = self.annotated.objects(row, image)
         pieces = [_piece(image, _without_crowd(truth), self.preprocessing)]
         for tile in tiles(width, height, self.grid, self.overlap) if self.grid else ():
             left, top, right, bottom = (int(v) for v in tile)
@@ -232,6 +239,8 @@ def _piece(image: ImageArray, objects: Objects, p: Preprocessing, left: int = 0,
         "boxes": torch.from_numpy(placement.to_input(objects.boxes).astype(np.float32)),
         "labels": torch.from_numpy(objects.labels),
     }
+    if objects.masks is not None:
+        target["masks"] = torch.from_numpy(resize_masks(objects.masks, placement, *pixels.shape[1:]))
     return Piece(torch.from_numpy(pixels), target, placement, left, top)
 
 
@@ -239,8 +248,3 @@ def _without_crowd(objects: Objects) -> Objects:
     keep = ~objects.crowd
     masks = None if objects.masks is None else objects.masks[keep]
     return Objects(objects.boxes[keep], objects.labels[keep], objects.crowd[keep], masks)
-
-
-def _sample_seed(seed: int, epoch: int, index: int) -> int:
-    """Mix three numbers into one; NumPy's SeedSequence makes neighbours unrelated."""
-    return int(np.random.SeedSequence([seed, epoch, index]).generate_state(1, np.uint64)[0] >> 1)

@@ -1,4 +1,4 @@
-"""Object detection: boxes with a class."""
+"""Object detection and instance segmentation: boxes with a class, and masks where the labels are polygons."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from automl_images.augmentation.build import build
-from automl_images.augmentation.plan import AugmentationPlan, detection_plan
+from automl_images.augmentation.plan import AugmentationPlan
 from automl_images.augmentation.preview import preview
 from automl_images.augmentation.sample import Sample
 from automl_images.core.types import Detections, ImageArray, Objects, Row
-from automl_images.data.drawing import class_colour, draw_boxes
+from automl_images.data.drawing import class_colour, draw_boxes, draw_masks
 from automl_images.data.images import read_image
 from automl_images.data.mltable import class_names, detections_from_response, detections_to_response, objects_from_row
 from automl_images.evaluation.bootstrap import mean_average_precision_interval
@@ -33,8 +33,8 @@ from automl_images.models.trained import TrainedModel
 from automl_images.models.weights import WeightsInfo
 from automl_images.sweep.trials import TrialRequest
 from automl_images.tasks.base import TaskAdapter
-from automl_images.tasks.detection_data import TrainingSet, ValidationSet
-from automl_images.tasks.detection_learner import EVALUATION_SCORE, DetectionLearner
+from automl_images.tasks.objects_data import Annotated, TrainingSet, ValidationSet
+from automl_images.tasks.objects_learner import EVALUATION_SCORE, ObjectsLearner
 from automl_images.training.learner import Learner
 
 METRIC_TYPES = {"none": "coco_voc", "voc": "coco_voc", "coco_voc": "coco_voc", "coco": "coco"}
@@ -44,30 +44,23 @@ MOST_DETECTIONS = 300
 """Detections of an image where the model's table row sets no number (specification G)."""
 
 
-class ObjectDetection(TaskAdapter):
-    """Finds objects as boxes."""
+class FindingObjects(TaskAdapter):
+    """Finds objects as boxes; with `label_kind` `polygons` as masks too."""
 
-    def augmentation_plans(self, models: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """Return the plan of each augmentation style that the models use."""
-        plans: dict[str, Any] = {}
-        for model_name, values in models.items():
-            style = catalogue.find(self.name, model_name).augmentation_style
-            plans.setdefault(style, detection_plan(style, values["advanced_settings"]).as_dict())
-        return plans
+    @property
+    def masks(self) -> bool:
+        """Whether objects have masks."""
+        return self.label_kind == "polygons"
 
-    def augmentation_preview(self, rows: Sequence[Row], plans: Mapping[str, Any], seed: int) -> Image.Image:
-        """Return one grid of augmented samples for each style, below one another."""
+    def preview_of_plan(self, rows: Sequence[Row], plan: AugmentationPlan, seed: int) -> Image.Image:
+        """Return a grid of augmented samples with their objects drawn."""
         classes = class_names(rows, self.label_kind)
-        index = {name: i for i, name in enumerate(classes)}
+        annotated = self._annotated(classes)
 
         def load(number: int) -> Sample:
-            image = read_image(rows[number]["image_url"])
-            return Sample.from_objects(image, objects_from_row(rows[number], index, image.shape[1], image.shape[0]))
+            return annotated.sample(rows[number], read_image(rows[number]["image_url"]))
 
-        pages = [
-            preview(load, len(rows), AugmentationPlan.from_dict(plan), classes, seed=seed) for plan in plans.values()
-        ]
-        return _below_one_another(pages)
+        return preview(load, len(rows), plan, classes, seed=seed)
 
     def learner(
         self, request: TrialRequest, training: Sequence[Row], validation: Sequence[Row]
@@ -79,36 +72,21 @@ class ObjectDetection(TaskAdapter):
         built = catalogue.build_model(self.name, request.model_name, request.classes, values, weights)
         style = catalogue.find(self.name, request.model_name).augmentation_style
         plan = AugmentationPlan.from_dict(request.augmentation_plan[style])
-        index = {name: i for i, name in enumerate(request.classes)}
+        annotated = self._annotated(request.classes)
         tiling = (values["tile_grid_size"] and tuple(values["tile_grid_size"]), values["tile_overlap_ratio"])
         p = built.model.preprocessing
         seed = values["random_seed"]
-        training_set = TrainingSet(training, index, build(plan, p.max_size), p, seed, *tiling)
-        validation_set = ValidationSet(validation, index, p, *tiling)
-        unaugmented = ValidationSet(training, index, p, *tiling)
-        learner = DetectionLearner(
-            built.model, training_set, validation_set, unaugmented, values, request.primary_metric
+        training_set = TrainingSet(training, annotated, build(plan, p.max_size), p, seed, *tiling)
+        validation_set = ValidationSet(validation, annotated, p, *tiling)
+        unaugmented = ValidationSet(training, annotated, p, *tiling)
+        learner = ObjectsLearner(
+            cast(Detector, built.model), training_set, validation_set, unaugmented, values, request.primary_metric
         )
         return cast(Learner, learner), built.weights  # it takes its own batches only, which a protocol cannot say
 
-    def trained_model(
-        self, request: TrialRequest, state: Mapping[str, torch.Tensor], about: Mapping[str, Any]
-    ) -> TrainedModel:
-        """Return the detector's tensors with everything needed to build it again."""
-        model = self._build(request.model_name, request.classes, request.hyperparameters)
-        settings = {
-            "task": self.name,
-            "model_name": request.model_name,
-            "classes": list(request.classes),
-            "hyperparameters": request.hyperparameters,
-            "preprocessing": model.preprocessing.as_dict(),
-            **about,
-        }
-        return TrainedModel(settings, list(model.export_spec().labels), dict(state))
-
     def export(self, model: TrainedModel) -> bytes:
         """Return the ONNX file."""
-        detector = self._restore(model)
+        detector = self._detector(model)
         metadata = _metadata(detector, model)
         example = torch.zeros(2, 3, *_example_size(detector))
         with tempfile.TemporaryDirectory() as folder:
@@ -120,13 +98,15 @@ class ObjectDetection(TaskAdapter):
         self, model: TrainedModel, onnx_model: bytes, rows: Sequence[Row], options: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Return the comparison of torch and onnxruntime."""
-        detector = self._restore(model)
+        detector = self._detector(model)
         metadata = _metadata(detector, model)
         classes = model.settings["classes"]
-        images, truths = _images_and_truths(rows[: options["images"]], classes)
+        annotated = self._annotated(classes)
+        images = [annotated.image(read_image(row["image_url"])) for row in rows[: options["images"]]]
+        truths = [annotated.objects(row, image) for row, image in zip(rows, images, strict=False)]
         report = check_parity(
             DetectionPredictor(TorchBackend(detector.export_spec(), metadata), metadata),
-            load_predictor(onnx_model),
+            cast(DetectionPredictor, load_predictor(onnx_model)),
             images,
             truths,
             lambda found, truth: voc_metrics(found, truth, len(classes)).mean_average_precision,
@@ -136,13 +116,13 @@ class ObjectDetection(TaskAdapter):
 
     def predict(self, onnx_model: bytes, rows: Sequence[Row], options: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the scoring response of each row at the low score of the evaluation."""
-        predictor = load_predictor(onnx_model)
-        classes = predictor.metadata.classes
+        predictor = cast(DetectionPredictor, load_predictor(onnx_model))
+        classes, points = predictor.metadata.classes, predictor.metadata.max_number_of_polygon_points
         responses = []
         for row in rows:
             image = read_image(row["image_url"])
             [found] = predictor.predict([image], score_threshold=EVALUATION_SCORE)
-            response = detections_to_response(found, classes, image.shape[1], image.shape[0])
+            response = detections_to_response(found, classes, image.shape[1], image.shape[0], max_points=points)
             responses.append({"filename": row["image_url"], **response})
         return responses
 
@@ -157,7 +137,7 @@ class ObjectDetection(TaskAdapter):
         classes, values = model.settings["classes"], model.settings["hyperparameters"]
         metric_type = options["validation_metric_type"] or METRIC_TYPES[values["validation_metric_type"]]
         evaluation = evaluate_detections(
-            *_as_arrays(predictions, rows, classes),
+            *self._arrays(predictions, rows, classes),
             classes,
             iou_threshold=values["validation_iou_threshold"],
             metric_type=metric_type,
@@ -166,7 +146,7 @@ class ObjectDetection(TaskAdapter):
         )
         interval = mean_average_precision_interval(evaluation.matches, seed=values["random_seed"])
         definition = (
-            f"{'COCO' if metric_type == 'coco' else 'VOC'}, overlap {values['validation_iou_threshold']:g}, "
+            f"{'masks, ' if self.masks else ''}{'COCO' if metric_type == 'coco' else 'VOC'}, overlap {values['validation_iou_threshold']:g}, "
             f"scores from {EVALUATION_SCORE if options['score_threshold'] is None else options['score_threshold']:g}"
         )
         return evaluation.metrics, {
@@ -189,21 +169,45 @@ class ObjectDetection(TaskAdapter):
 
         def page(items: Sequence[tuple[int, int, int, str]]) -> list[dict[str, Any]]:
             return [
-                {"image": _drawn(rows[i], predictions[i], classes, threshold), "caption": text}
+                {"image": self._drawn(rows[i], predictions[i], classes, threshold), "caption": text}
                 for _, _, i, text in items
             ]
 
         return {"best": page(good[:count]), "worst": page([item for item in bad if item[0]][:count])}
 
-    def _build(self, model_name: str, classes: Sequence[str], hyperparameters: Mapping[str, Any]) -> Detector:
-        return catalogue.build_model(self.name, model_name, classes, hyperparameters, weights=None).model
+    def _drawn(self, row: Row, prediction: Mapping[str, Any], classes: Sequence[str], threshold: float) -> ImageArray:
+        """Return an image with its ground truth (thin, white) and the predictions above the threshold drawn."""
+        annotated = self._annotated(classes)
+        image = annotated.image(read_image(row["image_url"]))
+        truth = annotated.objects(row, image)
+        height, width = image.shape[:2]
+        found = detections_from_response(prediction, annotated.class_index, width, height, masks=self.masks)
+        found = found.take(found.scores >= threshold)
+        names, colours = [classes[i] for i in found.labels], [class_colour(i) for i in found.labels]
+        if found.masks is not None:
+            image = draw_masks(image, found.masks, colours)
+        image = draw_boxes(image, truth.boxes, ["" for _ in truth.labels], colours=[(255, 255, 255)] * len(truth))
+        return draw_boxes(image, found.boxes, names, scores=found.scores, colours=colours)
 
-    def _restore(self, model: TrainedModel) -> Detector:
-        settings = model.settings
-        detector = self._build(settings["model_name"], settings["classes"], settings["hyperparameters"])
-        detector.load_state_dict(model.state)
+    def _annotated(self, classes: Sequence[str]) -> Annotated:
+        return Annotated({name: i for i, name in enumerate(classes)}, self.masks)
+
+    def _arrays(
+        self, predictions: Sequence[Mapping[str, Any]], rows: Sequence[Row], classes: Sequence[str]
+    ) -> tuple[list[Detections], list[Objects]]:
+        """Return predictions and ground truth in pixels of the images."""
+        index = {name: i for i, name in enumerate(classes)}
+        found, truths = [], []
+        for prediction, row in zip(predictions, rows, strict=True):
+            width, height = int(row["image_details"]["width"]), int(row["image_details"]["height"])
+            found.append(detections_from_response(prediction, index, width, height, masks=self.masks))
+            truths.append(objects_from_row(row, index, width, height, masks=self.masks))
+        return found, truths
+
+    def _detector(self, model: TrainedModel) -> Detector:
+        detector = cast(Detector, self._restored(model))
         detector.set_score_threshold(EVALUATION_SCORE)
-        return detector.eval()
+        return detector
 
 
 def _metadata(detector: Detector, model: TrainedModel) -> DetectorMetadata:
@@ -223,6 +227,8 @@ def _metadata(detector: Detector, model: TrainedModel) -> DetectorMetadata:
         tile_overlap_ratio=values["tile_overlap_ratio"],
         tile_predictions_nms_threshold=values["tile_predictions_nms_threshold"],
         onnx_normalization=values["enable_onnx_normalization"],
+        mask_pixel_score_threshold=values.get("mask_pixel_score_threshold"),
+        max_number_of_polygon_points=values.get("max_number_of_polygon_points", 100),
     )
 
 
@@ -233,47 +239,3 @@ def _example_size(detector: Detector) -> tuple[int, int]:
         return p.max_size, p.max_size
     side = -(-p.min_size // p.pad_multiple) * p.pad_multiple
     return side, side + p.pad_multiple
-
-
-def _images_and_truths(rows: Sequence[Row], classes: Sequence[str]) -> tuple[list[ImageArray], list[Objects]]:
-    index = {name: i for i, name in enumerate(classes)}
-    images = [read_image(row["image_url"]) for row in rows]
-    sized = zip(rows, images, strict=True)
-    return images, [objects_from_row(row, index, image.shape[1], image.shape[0]) for row, image in sized]
-
-
-def _as_arrays(
-    predictions: Sequence[Mapping[str, Any]], rows: Sequence[Row], classes: Sequence[str]
-) -> tuple[list[Detections], list[Objects]]:
-    """Return predictions and ground truth in pixels of the images."""
-    index = {name: i for i, name in enumerate(classes)}
-    found, truths = [], []
-    for prediction, row in zip(predictions, rows, strict=True):
-        width, height = int(row["image_details"]["width"]), int(row["image_details"]["height"])
-        found.append(detections_from_response(prediction, index, width, height))
-        truths.append(objects_from_row(row, index, width, height))
-    return found, truths
-
-
-def _drawn(row: Row, prediction: Mapping[str, Any], classes: Sequence[str], threshold: float) -> ImageArray:
-    """Return an image with its ground truth (thin) and the predictions above the threshold drawn."""
-    image = read_image(row["image_url"])
-    height, width = image.shape[:2]
-    index = {name: i for i, name in enumerate(classes)}
-    truth = objects_from_row(row, index, width, height)
-    found = detections_from_response(prediction, index, width, height)
-    found = found.take(found.scores >= threshold)
-    image = draw_boxes(image, truth.boxes, ["" for _ in truth.labels], colours=[(255, 255, 255)] * len(truth))
-    names, colours = [classes[i] for i in found.labels], [class_colour(i) for i in found.labels]
-    return draw_boxes(image, found.boxes, names, scores=found.scores, colours=colours)
-
-
-def _below_one_another(pages: Sequence[Image.Image]) -> Image.Image:
-    if len(pages) == 1:
-        return pages[0]
-    joined = Image.new("RGB", (max(p.width for p in pages), sum(p.height for p in pages)), "white")
-    top = 0
-    for page in pages:
-        joined.paste(page, (0, top))
-        top += page.height
-    return joined

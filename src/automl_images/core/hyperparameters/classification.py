@@ -1,0 +1,45 @@
+"""Rows for classification alone (specification B.3)."""
+
+from __future__ import annotations
+
+from automl_images.core.hyperparameters.row import CLASSIFICATION, Hyperparameter
+
+CLASSIFICATION_ROWS: tuple[Hyperparameter, ...] = (
+    Hyperparameter(
+        "weighted_loss",
+        "int",
+        "Weigh classes by rarity: 0 no, 1 by the root of the weights, 2 by the weights; only where the largest class "
+        "has three times the images of the smallest or more.",
+        0,
+        minimum=0,
+        maximum=2,
+        applies_to=CLASSIFICATION,
+    ),
+    Hyperparameter(
+        "validation_resize_size",
+        "int",
+        "Shorter side of a validation image before the middle is cut out, pixels.",
+        256,
+        aliases=("valid_resize_size",),
+        minimum=32,
+        applies_to=CLASSIFICATION,
+    ),
+    Hyperparameter(
+        "validation_crop_size",
+        "int",
+        "Side of the square cut out of the middle of a validation image, pixels.",
+        224,
+        aliases=("valid_crop_size",),
+        minimum=32,
+        applies_to=CLASSIFICATION,
+    ),
+    Hyperparameter(
+        "training_crop_size",
+        "int",
+        "Side of the square that training images are cropped to, pixels.",
+        224,
+        aliases=("train_crop_size",),
+        minimum=32,
+        applies_to=CLASSIFICATION,
+    ),
+)

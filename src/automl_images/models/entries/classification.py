@@ -1,0 +1,1 @@
+"""Networks for `image_classification` and `image_classification_multilabel`."""

@@ -1,0 +1,54 @@
+"""What an entry of the catalogue says of a network, and the registry that entries go into.
+
+Each file of this package beside this one and `sources.py` registers one task family's networks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from automl_images.core.registry import Registry
+from automl_images.models.weights import WeightSource
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A network of the catalogue.
+
+    Attributes:
+        name: as in job files.
+        tasks: pipelines that can train it.
+        family: `rcnn`, `retinanet`, `yolo`, `timm` or `transformers`.
+        augmentation_style: training augmentation that suits it (specification F).
+        licence: SPDX name of the network's code.
+        builder: `module:function`; called with classes, hyper-parameters and `options`, gives random weights.
+        options: further arguments of the builder.
+        sources: pretrained weights, best first.
+        heads: prefixes of tensors that depend on the classes.
+        frozen_groups: layer groups that are not trained by default, with pretrained weights.
+        frozen_norms: whether the backbone's batch norm rests, with pretrained weights.
+        million_parameters: rounded size, for people.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    family: str
+    augmentation_style: Literal["crop_expand_flip", "mosaic", "random_resized_crop"]
+    licence: str
+    builder: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    sources: tuple[WeightSource, ...] = ()
+    heads: tuple[str, ...] = ()
+    frozen_groups: int = 0
+    frozen_norms: bool = False
+    million_parameters: float | None = None
+
+
+MODELS: Registry[ModelEntry] = Registry("model_name")
+
+
+def register(entry: ModelEntry) -> None:
+    """Put a network into the catalogue."""
+    MODELS.register(entry.name)(entry)

@@ -1,0 +1,1 @@
+"""Networks for `instance_segmentation`."""
