@@ -11,6 +11,7 @@ from pathlib import Path
 
 from automl_images.core.files import write_text
 from automl_images.core.hyperparameters import TABLE, Hyperparameter
+from automl_images.core.hyperparameters.row import ANY
 from automl_images.models import catalogue
 
 DOCS = Path(__file__).parent
@@ -36,18 +37,22 @@ def models_page() -> str:
     lines = [
         "# Models",
         "",
-        "Generated from `src/automl_images/models/catalogue.py` by `docs/generate.py`; do not edit.",
+        "Generated from `src/automl_images/models/entries/` by `docs/generate.py`; do not edit.",
         "Weights are taken from your file, a local cache, the hub, an installed package, or random, in this order;",
-        "the report says which.",
+        "the report says which. `kedro model catalogue` prints this table and whether the weights are on your machine.",
         "",
-        "| model_name | tasks | million parameters | licence | pretrained weights, best first |",
-        "|---|---|---|---|---|",
+        "Any transformers model for image classification, object detection or instance segmentation can be named too, by",
+        "its name at the hub (`google/vit-base-patch16-224`) or by its folder (`./my/model` with `config.json` and",
+        "`model.safetensors`); it needs the extra `transformers`.",
+        "",
+        "| model_name | tasks | million parameters | licence | pretrained weights, best first | note |",
+        "|---|---|---|---|---|---|",
     ]
     for name in catalogue.MODELS:
         entry = catalogue.MODELS.get(name)
         sources = "; ".join(f"{s.kind}: `{s.name}` ({s.licence})" for s in entry.sources) or "none (random)"
         size = "" if entry.million_parameters is None else f"{entry.million_parameters:g}"
-        lines.append(f"| `{name}` | {', '.join(entry.tasks)} | {size} | {entry.licence} | {sources} |")
+        lines.append(f"| `{name}` | {', '.join(entry.tasks)} | {size} | {entry.licence} | {sources} | {entry.note} |")
     return "\n".join([*lines, ""])
 
 
@@ -82,7 +87,7 @@ def _text(value: object) -> str:
 def _advanced_settings() -> list[str]:
     return [
         "`advanced_settings` is a JSON object (or its text) with the keys",
-        "`apply_automl_train_augmentations` (default true; crop, expand, flip and affine),",
+        "`apply_automl_train_augmentations` (default true; crop, expand, flip, affine and colours, also of classification),",
         "`apply_mosaic_for_yolo` (default true) and `stream_image_files` (accepted; images are always read in place).",
     ]
 

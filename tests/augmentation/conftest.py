@@ -10,6 +10,7 @@ import pytest
 from automl_images.augmentation.sample import Sample
 from automl_images.core.types import Objects
 from automl_images.data.drawing import class_colour
+from automl_images.data.masks import mask_boxes
 
 MakeSample = Callable[..., Sample]
 
@@ -39,6 +40,31 @@ def painted_sample(height: int, width: int, count: int = 3, seed: int = 0, masks
         drawn if masks else None,
     )
     return Sample.from_objects(image, objects)
+
+
+def shaped_sample(height: int, width: int, count: int = 3, seed: int = 0) -> Sample:
+    """Return a black image with up to `count` white corners (L) or rings, none beside another's columns."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width] + 0.5
+    masks = []
+    for column in range(count):
+        centre = width * (column + 0.5) / count, height * rng.uniform(0.3, 0.7)
+        half = width / count * rng.uniform(0.3, 0.48), height * rng.uniform(0.2, 0.3)
+        across, down = (x - centre[0]) / half[0], (y - centre[1]) / half[1]
+        if rng.random() < 0.5:
+            distance = np.hypot(across, down)
+            masks.append((distance < 1) & (distance > 0.4))
+        else:
+            masks.append((np.maximum(abs(across), abs(down)) < 1) & ((across < -0.2) | (down < -0.2)))
+    drawn = np.asarray([mask for mask in masks if mask.any()], np.bool_).reshape(-1, height, width)
+    image = np.repeat(drawn.any(axis=0)[:, :, None], 3, axis=2).astype(np.uint8) * 255
+    labels = np.arange(len(drawn))
+    return Sample.from_objects(image, Objects(mask_boxes(drawn), labels, labels % 2 == 1, drawn))
+
+
+@pytest.fixture
+def make_shapes() -> MakeSample:
+    return shaped_sample
 
 
 @pytest.fixture

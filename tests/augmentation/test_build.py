@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 import torch
 
 from automl_images.augmentation.build import build
 from automl_images.augmentation.draws import generator_for
-from automl_images.augmentation.plan import AugmentationPlan, Style, detection_plan
+from automl_images.augmentation.plan import AugmentationPlan, Style, augmentation_plan
 from automl_images.augmentation.sample import Sample, plain
 
 MakeSample = Callable[..., Sample]
@@ -17,7 +18,7 @@ MakeSample = Callable[..., Sample]
 
 def test_at_most_one_of_crop_and_expand_happens_with_its_probability(make_sample: MakeSample) -> None:
     sample = make_sample(90, 100, count=1, seed=1, masks=False)  # a rectangle around its box is always found
-    plan = detection_plan("crop_expand_flip")
+    plan = augmentation_plan("crop_expand_flip")
     augmentation = build(plan)
     areas = []
     for index in range(1500):
@@ -44,15 +45,15 @@ def test_an_empty_plan_changes_nothing(make_sample: MakeSample) -> None:
     assert build(AugmentationPlan())(lambda _: sample, 0, 1, generator_for(0)) is sample
 
 
-@pytest.mark.parametrize("style", ["crop_expand_flip", "mosaic"])
+@pytest.mark.parametrize("style", get_args(Style))
 def test_an_unreadable_image_gives_no_sample(style: Style, make_sample: MakeSample) -> None:
     samples = [None, make_sample(80, 100)]
-    assert build(detection_plan(style), 64)(samples.__getitem__, 0, 2, generator_for(0)) is None
+    assert build(augmentation_plan(style), 64)(samples.__getitem__, 0, 2, generator_for(0)) is None
 
 
 def test_an_unreadable_image_among_the_four_drops_the_mosaic(make_sample: MakeSample) -> None:
     samples = [make_sample(80, 100), None]
-    augmentation = build(detection_plan("mosaic"), 64)
+    augmentation = build(augmentation_plan("mosaic"), 64)
     results = [augmentation(samples.__getitem__, 0, 2, generator_for(seed)) for seed in range(80)]
     assert sum(r is None for r in results) / 80 == pytest.approx(7 / 8, abs=0.12)  # three draws, each fine by 1/2
 
@@ -64,16 +65,16 @@ def test_mosaic_draws_from_all_samples(make_sample: MakeSample) -> None:
         asked.add(index)
         return make_sample(20, 20, seed=index)
 
-    augmentation = build(detection_plan("mosaic"), 32)
+    augmentation = build(augmentation_plan("mosaic"), 32)
     for seed in range(40):
         augmentation(load, 0, 12, generator_for(seed))
     assert asked == set(range(12))
 
 
-@pytest.mark.parametrize("style", ["crop_expand_flip", "mosaic"])
+@pytest.mark.parametrize("style", get_args(Style))
 def test_order_and_number_of_calls_do_not_matter(style: Style, make_sample: MakeSample) -> None:
     samples = [make_sample(70, 90 + i, seed=i) for i in range(6)]
-    augmentation = build(detection_plan(style), 64)
+    augmentation = build(augmentation_plan(style), 64)
 
     def run(index: int) -> torch.Tensor:
         found = augmentation(samples.__getitem__, index, 6, generator_for(3, index))

@@ -17,6 +17,7 @@ from automl_images.augmentation.sample import Sample, plain
 from automl_images.augmentation.steps import STEPS
 from automl_images.core.types import Objects
 from automl_images.data.drawing import class_colour
+from automl_images.data.masks import mask_boxes
 
 SIZE = 96
 SIZES = [(1, 1), (1, 200), (200, 1), (3, 5), (40, 400), (400, 40), (64, 64), (97, 131), (300, 251)]
@@ -97,7 +98,39 @@ def test_objects_stay_on_their_pixels(
     samples = [make_sample(*size, count=count, seed=seed + i) for i, size in enumerate(sizes)]
     found = run(name, samples, seed)
     check_form(found, masks=True)
-    check_objects_agree(found, colours=name != "photometric")
+    check_objects_agree(found, colours=name != "colour_jitter")
+
+
+def away_from_edges(mask: np.ndarray) -> np.ndarray:
+    """Return where the eight neighbours of a pixel are as it is."""
+    around = np.pad(mask, 1, mode="edge")
+    height, width = mask.shape
+    shifted = [around[y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    return np.all([s == mask for s in shifted], axis=0)
+
+
+@every_step
+@given(
+    sizes=st.lists(st.tuples(st.integers(24, 260), st.integers(24, 260)), min_size=1, max_size=4),
+    count=st.integers(1, 4),
+    seed=st.integers(0, 10_000),
+)
+@without_fixture_check
+def test_masks_of_any_shape_stay_on_their_pixels(
+    name: str, sizes: list[tuple[int, int]], count: int, seed: int, make_shapes: Callable[..., Sample]
+) -> None:
+    samples = [make_shapes(*size, count=count, seed=seed + i) for i, size in enumerate(sizes)]
+    found = run(name, samples, seed)
+    objects, white = found.to_objects(), found.array()[:, :, 0] > 127  # what fills a canvas is darker
+    assert objects.masks is not None
+    np.testing.assert_array_equal(objects.boxes, mask_boxes(objects.masks))
+    assert objects.masks.any(axis=(1, 2)).all()
+    if name == "colour_jitter":
+        return
+    for mask, box in zip(objects.masks, objects.boxes.astype(int), strict=True):
+        part = slice(box[1], box[3]), slice(box[0], box[2])
+        wrong = mask[part] != white[part]
+        assert not (wrong & away_from_edges(mask[part]) & away_from_edges(white[part])).any()
 
 
 @every_step

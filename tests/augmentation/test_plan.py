@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
 from automl_images.augmentation.build import build
-from automl_images.augmentation.plan import AugmentationPlan, Style, detection_plan
+from automl_images.augmentation.plan import AugmentationPlan, Style, augmentation_plan
 from automl_images.augmentation.steps import STEPS
 from automl_images.core.errors import SettingsError
+from automl_images.models.catalogue import MODELS
 
 CROP, EXPAND, FLIP = "random_crop_containing_boxes", "random_expand", "horizontal_flip"
 RESIZE, AFFINE = "resize_longest_side", "random_affine"
+PART, JITTER = "random_resized_crop", "colour_jitter"
 
 
 @pytest.mark.parametrize(
@@ -27,15 +29,17 @@ RESIZE, AFFINE = "resize_longest_side", "random_affine"
         ("mosaic", True, False, [RESIZE, AFFINE, FLIP]),
         ("mosaic", False, True, [RESIZE, "mosaic", "centre_crop"]),
         ("mosaic", False, False, []),
+        ("random_resized_crop", True, False, [PART, FLIP, JITTER]),
+        ("random_resized_crop", False, True, []),
     ],
 )
 def test_flags_are_independent(style: Style, augment: bool, use_mosaic: bool, names: list[str]) -> None:
     settings = {"apply_automl_train_augmentations": augment, "apply_mosaic_for_yolo": use_mosaic}
-    assert [step.name for step in detection_plan(style, settings, 640).steps()] == names
+    assert [step.name for step in augmentation_plan(style, settings, 640).steps()] == names
 
 
 def test_defaults_are_those_of_the_specification() -> None:
-    assert detection_plan("crop_expand_flip").as_dict()["training"] == [
+    assert augmentation_plan("crop_expand_flip").as_dict()["training"] == [
         {
             "one_of": [
                 {
@@ -57,7 +61,7 @@ def test_defaults_are_those_of_the_specification() -> None:
         },
         {"name": FLIP, "probability": 0.5, "parameters": {}},
     ]
-    affine = detection_plan("mosaic", None, 640).as_dict()["training"][2]
+    affine = augmentation_plan("mosaic", None, 640).as_dict()["training"][2]
     assert affine == {
         "name": AFFINE,
         "probability": 1.0,
@@ -71,12 +75,32 @@ def test_defaults_are_those_of_the_specification() -> None:
             "maximum_scale": 1.5,
         },
     }
+    assert augmentation_plan("random_resized_crop").as_dict()["training"] == [
+        {
+            "name": PART,
+            "probability": 1.0,
+            "parameters": {
+                "size": None,
+                "minimum_scale": 0.08,
+                "maximum_scale": 1.0,
+                "minimum_ratio": 0.75,
+                "maximum_ratio": pytest.approx(4 / 3),
+                "interpolation": "bilinear",
+            },
+        },
+        {"name": FLIP, "probability": 0.5, "parameters": {}},
+        {
+            "name": JITTER,
+            "probability": 0.5,
+            "parameters": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.4},
+        },
+    ]
 
 
-@pytest.mark.parametrize("style", ["crop_expand_flip", "mosaic"])
+@pytest.mark.parametrize("style", get_args(Style))
 @pytest.mark.parametrize("image_size", [None, 416])
 def test_round_trip_through_yaml_and_json(style: Style, image_size: int | None) -> None:
-    plan = detection_plan(style, {}, image_size)
+    plan = augmentation_plan(style, {}, image_size)
     assert AugmentationPlan.from_dict(yaml.safe_load(yaml.safe_dump(plan.as_dict()))) == plan
     assert AugmentationPlan.from_dict(json.loads(json.dumps(plan.as_dict()))) == plan
 
@@ -98,12 +122,12 @@ def test_a_plan_can_hold_every_step() -> None:
 )
 def test_advanced_settings_with_mistakes(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message.replace("?", r"\?")):
-        detection_plan("mosaic", settings, 640)
+        augmentation_plan("mosaic", settings, 640)
 
 
 def test_advanced_settings_may_come_as_text_and_stream() -> None:
     settings = {"apply_mosaic_for_yolo": "false", "stream_image_files": True}
-    assert "mosaic" not in [step.name for step in detection_plan("mosaic", settings, 640).steps()]
+    assert "mosaic" not in [step.name for step in augmentation_plan("mosaic", settings, 640).steps()]
 
 
 @pytest.mark.parametrize(
@@ -134,13 +158,24 @@ def test_other_mistakes() -> None:
     with pytest.raises(SettingsError, match="version"):
         AugmentationPlan.from_dict({"version": 2})
     with pytest.raises(SettingsError, match="Did you mean 'mosaic'"):
-        detection_plan("mosaics")  # type: ignore[arg-type]
+        augmentation_plan("mosaics")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="resize_longest_side needs a size"):
-        build(detection_plan("mosaic"))
+        build(augmentation_plan("mosaic"))
+    with pytest.raises(SettingsError, match="random_resized_crop needs a size"):
+        build(augmentation_plan("random_resized_crop"))
 
 
 def test_description_for_people() -> None:
-    assert detection_plan("crop_expand_flip").describe() == "crop 25 % or expand 25 %, horizontal flip 50 %"
-    assert detection_plan("mosaic").describe() == "resize, mosaic of four, random scale, horizontal flip 50 %"
+    assert augmentation_plan("crop_expand_flip").describe() == "crop 25 % or expand 25 %, horizontal flip 50 %"
+    assert augmentation_plan("mosaic").describe() == "resize, mosaic of four, random scale, horizontal flip 50 %"
+    words = "random resized crop, horizontal flip 50 %, colour jitter 50 %"
+    assert augmentation_plan("random_resized_crop").describe() == words
     off = {"apply_automl_train_augmentations": False}
-    assert detection_plan("crop_expand_flip", off).describe() == "no augmentation"
+    assert augmentation_plan("crop_expand_flip", off).describe() == "no augmentation"
+
+
+def test_every_style_of_the_catalogue_has_a_plan() -> None:
+    styles = {MODELS.get(name).augmentation_style for name in MODELS.names()}
+    assert styles <= set(get_args(Style))
+    for style in get_args(Style):
+        assert augmentation_plan(style).training

@@ -14,7 +14,6 @@ from automl_images.augmentation.steps.crop import CropParameters, random_crop_co
 from automl_images.augmentation.steps.expand import LARGE, ExpandParameters, random_expand
 from automl_images.augmentation.steps.flip import FlipParameters, horizontal_flip
 from automl_images.augmentation.steps.mosaic import MosaicParameters, mosaic
-from automl_images.augmentation.steps.photometric import PhotometricParameters, photometric
 from automl_images.augmentation.steps.resize import ResizeParameters, resize_longest_side
 from automl_images.core.types import Objects
 
@@ -187,12 +186,3 @@ def test_resize_longest_side() -> None:
     found = resize_longest_side(sample_with([[0, 0, 200, 100]]), ResizeParameters(size=50), generator_for(0), no_other)
     assert (found.height, found.width) == (25, 50)
     assert found.boxes.tolist() == [[0, 0, 50, 25]]
-
-
-def test_photometric_changes_pixels_and_nothing_else() -> None:
-    sample = sample_with([[10, 20, 50, 60]])
-    found = photometric(sample, PhotometricParameters(), generator_for(1), no_other)
-    assert not torch.equal(plain(found.image), plain(sample.image))
-    assert found.boxes is sample.boxes
-    still = PhotometricParameters(brightness=0, contrast=0, saturation=0)
-    assert torch.equal(plain(photometric(sample, still, generator_for(1), no_other).image), plain(sample.image))

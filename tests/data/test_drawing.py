@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from automl_images.data.drawing import class_colour, draw_boxes, text_colour
+from automl_images.data.drawing import class_colour, draw_boxes, draw_masks, text_colour
 
 
 def grey(height: int = 200, width: int = 300) -> np.ndarray:
@@ -72,3 +72,30 @@ def test_colours_keep_apart() -> None:
     assert closest > 60
     assert text_colour((255, 255, 0)) == (0, 0, 0)
     assert text_colour((0, 0, 120)) == (255, 255, 255)
+
+
+def test_masks_are_translucent_with_a_full_outline() -> None:
+    image = grey()
+    masks = np.zeros((1, 200, 300), np.bool_)
+    masks[0, 50:150, 100:200] = True
+    masks[0, 80:120, 130:170] = False
+    drawn = draw_masks(image, masks, [(228, 28, 128)], alpha=0.25)
+    assert (image == 128).all()
+    assert (drawn[~masks[0]] == 128).all(), "nothing outside, nor in the hole"
+    assert (drawn[60:70, 110:190] == (153, 103, 128)).all()
+    for y, x in ((50, 150), (149, 150), (100, 100), (100, 199), (79, 150), (100, 129)):
+        assert tuple(drawn[y, x]) == (228, 28, 128)
+
+
+def test_small_masks_lie_above_large_ones_and_may_be_of_another_size() -> None:
+    masks = np.zeros((3, 20, 30), np.bool_)
+    masks[0, 8:12, 10:20] = True
+    masks[1, 2:18, 2:28] = True
+    drawn = draw_masks(grey(), masks, [(255, 0, 0), (0, 0, 255), (0, 255, 0)], alpha=1)
+    assert (drawn[80:120, 100:200] == (255, 0, 0)).all()
+    assert (drawn[20:80, 20:280] == (0, 0, 255)).all()
+    assert (drawn[:20] == 128).all()
+
+
+def test_no_masks() -> None:
+    assert np.array_equal(draw_masks(grey(), np.zeros((0, 200, 300), np.bool_), []), grey())

@@ -58,6 +58,14 @@ def test_folders(tmp_path):
         convert_all(tmp_path / "outer", "class")
 
 
+def test_folders_of_a_single_class(tmp_path):
+    for index in range(2):
+        draw(tmp_path / "cat" / f"{index}.png", seed=index)
+    conversion = convert_all(tmp_path, "class")
+    assert [row["label"] for row in conversion.rows] == ["cat", "cat"]
+    assert codes(conversion.findings) == ["SINGLE_CLASS"]
+
+
 def test_links_inside_the_root_are_followed_and_links_out_of_it_refused(tmp_path):
     inside = draw(tmp_path / "root" / "cat" / "a.png")
     draw(tmp_path / "root" / "dog" / "b.png", seed=2)
@@ -78,6 +86,9 @@ def test_links_inside_the_root_are_followed_and_links_out_of_it_refused(tmp_path
         ("image,labels\na.jpg,cat;traffic light\nb.jpg,cat\n", "classes", {"a.jpg": ["cat", "traffic light"], "b.jpg": ["cat"]}),
         ("image,labels\na.jpg,cat dog\nb.jpg,cat\n", "classes", {"a.jpg": ["cat", "dog"], "b.jpg": ["cat"]}),
         ("image,cat,dog,note\na.jpg,1,1,x\nb.jpg,0,1.0,y\n", "classes", {"a.jpg": ["cat", "dog"], "b.jpg": ["dog"]}),
+        ("image,cat,dog\na.jpg,1,1\nb.jpg,0,0\n", "classes", {"a.jpg": ["cat", "dog"], "b.jpg": []}),
+        ("image,labels\na.jpg,cat\nb.jpg,\n", "classes", {"a.jpg": ["cat"], "b.jpg": []}),
+        ("image,label\na.jpg,3\nb.jpg,cat\n", "class", {"a.jpg": "3", "b.jpg": "cat"}),
     ],
 )  # fmt: skip
 def test_csv(folder, text, kind, labels):

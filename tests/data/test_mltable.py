@@ -179,6 +179,50 @@ def test_response_has_the_schema_of_the_specification_and_is_clipped():
     }
 
 
+def test_polygons_of_rows_become_masks_on_the_canvas():
+    row = {
+        "label": [
+            {"label": "a", "isCrowd": 0, "polygon": [[0.1, 0.2, 0.9, 0.2, 0.9, 0.8, 0.1, 0.8], [0.4, 0.4, 0.6, 0.4, 0.6, 0.6, 0.4, 0.6]]},
+            {"label": "a", "isCrowd": 1, "polygon": [[0.0, 0.0, 0.5, 0.0, 0.5, 0.5, 0.0, 0.5]]},
+        ]
+    }  # fmt: skip
+    objects = objects_from_row(row, {"a": 0}, 100, 50, masks=True)
+    assert objects.masks.shape == (2, 50, 100)
+    assert objects.masks.sum(axis=(1, 2)).tolist() == [80 * 30 - 20 * 10, 50 * 25]
+    assert objects.boxes.tolist() == [[10, 10, 90, 40], [0, 0, 50, 25]]
+    assert objects_from_row(row, {"a": 0}, 100, 50).masks is None
+    assert objects_from_row(row, {"a": 0}, 8000, 4000, masks=True).masks.shape == (2, 1024, 2048)
+    assert objects_from_row({"label": []}, {}, 100, 50, masks=True).masks.shape == (0, 50, 100)
+
+
+def test_responses_carry_the_outlines_of_masks():
+    masks = np.zeros((3, 50, 100), bool)
+    masks[0, 10:30, 20:60] = True
+    masks[0, 15:20, 30:40] = False
+    masks[2, 40:, 90:] = True
+    boxes = np.array([[20, 10, 60, 30], [0, 0, 5, 5], [90, 40, 100, 50]], np.float32)
+    detections = Detections(boxes, np.array([1, 0, 0]), np.array([0.9, 0.8, 0.7], np.float32), masks)
+    response = detections_to_response(detections, ["x", "y"], 100, 50)
+    json.dumps(response, allow_nan=False)
+    assert [(found["label"], len(found["polygon"])) for found in response["boxes"]] == [("y", 2), ("x", 1)]
+    assert all(0 <= v <= 1 for found in response["boxes"] for segment in found["polygon"] for v in segment)
+    back = detections_from_response(response, {"x": 0, "y": 1}, 100, 50, masks=True)
+    assert (back.masks == masks[[0, 2]]).all()
+    assert back.boxes.tolist() == boxes[[0, 2]].tolist()
+    assert detections_from_response(response, {"x": 0, "y": 1}, 100, 50).masks is None
+    nothing = detections_from_response({"boxes": []}, {}, 100, 50, masks=True)
+    assert nothing.masks.shape == (0, 50, 100)
+    assert detections_to_response(nothing, [], 100, 50) == {"boxes": []}
+
+
+def test_responses_keep_to_the_number_of_points():
+    y, x = np.mgrid[:200, :200]
+    masks = (np.hypot(x - 100, y - 100) < 90)[None]
+    detections = Detections(np.array([[10, 10, 190, 190]], np.float32), np.array([0]), np.ones(1, np.float32), masks)
+    polygon = detections_to_response(detections, ["x"], 200, 200, max_points=20)["boxes"][0]["polygon"]
+    assert [len(segment) // 2 <= 20 for segment in polygon] == [True]
+
+
 def test_a_written_table_is_a_source_again(tmp_path):
     rng = np.random.default_rng(0)
     for name in ("a.png", "b.png"):

@@ -2,13 +2,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from torchvision.transforms import v2
 
 from automl_images.core.types import Preprocessing
-from automl_images.data.preprocessing import normalise, preprocess, resized_size
+from automl_images.data.masks import canvas_size
+from automl_images.data.preprocessing import normalise, preprocess, resize_masks, resized_size
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SHORTER = Preprocessing("shorter_side", 60, 133, 32, (10.0, 20.0, 30.0), MEAN, STD)
 LETTERBOX = Preprocessing("letterbox", 64, 64)
+CENTRE_CROP = Preprocessing("centre_crop", 73, 64, fill=(10.0, 20.0, 30.0))
+PADDED_CROP = Preprocessing("centre_crop", 50, 64, fill=(10.0, 20.0, 30.0))
+STRETCH = Preprocessing("stretch", 64, 64, interpolation="bicubic")
+ALL = [SHORTER, LETTERBOX, CENTRE_CROP, PADDED_CROP, STRETCH]
 
 
 def noise(height, width, seed=0):
@@ -72,7 +79,7 @@ def test_an_image_that_is_a_view_gives_the_same_as_its_copy():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 400), st.integers(1, 400), st.sampled_from([SHORTER, LETTERBOX]), st.data())
+@given(st.integers(1, 400), st.integers(1, 400), st.sampled_from(ALL), st.data())
 def test_boxes_come_back(width, height, p, data):
     out, placement = preprocess(np.zeros((height, width, 3), np.uint8), p)
     unit = st.floats(0, 1, width=32)
@@ -89,18 +96,20 @@ def test_boxes_come_back(width, height, p, data):
     )
     inside = placement.to_input(boxes)
     assert inside.dtype == np.float32
-    assert (inside >= -1e-3).all()
-    assert (inside[:, [0, 2]] <= out.shape[2] + 1e-3).all()
-    assert (inside[:, [1, 3]] <= out.shape[1] + 1e-3).all()
+    if p.resize != "centre_crop":
+        assert (inside >= -1e-3).all()
+        assert (inside[:, [0, 2]] <= out.shape[2] + 1e-3).all()
+        assert (inside[:, [1, 3]] <= out.shape[1] + 1e-3).all()
     np.testing.assert_allclose(placement.to_image(inside), boxes, atol=1e-3 * max(width, height))
 
 
-def test_a_mark_lies_where_its_box_says():
+@pytest.mark.parametrize("p", ALL)
+def test_a_mark_lies_where_its_box_says(p):
     image = np.zeros((240, 320, 3), np.uint8)
     image[60:120, 160:240] = 255
-    out, placement = preprocess(image, LETTERBOX)
+    out, placement = preprocess(image, p)
     x0, y0, x1, y1 = placement.to_input(np.asarray([[160, 60, 240, 120]], np.float32))[0]
-    ys, xs = np.nonzero(out[0] > 0.9)
+    ys, xs = np.nonzero(out[0] > 0.6 * out[0].max())
     np.testing.assert_allclose([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], [x0, y0, x1, y1], atol=1.01)
 
 
@@ -108,3 +117,91 @@ def test_boxes_outside_are_clipped_to_the_image():
     _, placement = preprocess(noise(240, 320), LETTERBOX)
     found = placement.to_image(np.asarray([[-10, -10, 64, 64]], np.float32))
     np.testing.assert_array_equal(found, [[0, 0, 320, 240]])
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(("resize", "crop"), [(64, 56), (64, 64), (40, 57), (91, 80)])
+@pytest.mark.parametrize(("width", "height"), [(160, 120), (97, 131), (64, 64), (50, 64), (33, 200), (200, 90)])
+def test_centre_crop_is_that_of_torchvision(width, height, resize, crop, interpolation):
+    image = np.asarray(
+        Image.fromarray(noise(height // 8, width // 8)).resize((width, height), Image.Resampling.BICUBIC)
+    )
+    p = Preprocessing("centre_crop", resize, crop, fill=(0, 0, 0), interpolation=interpolation)
+    reference = v2.Compose([v2.Resize(resize, v2.InterpolationMode(interpolation)), v2.CenterCrop(crop)])
+    expected = np.asarray(reference(Image.fromarray(image)), np.float32).transpose(2, 0, 1) / 255
+    out, placement = preprocess(image, p)
+    assert np.abs(out - expected).max() <= 2.01 / 255, "rounding: Pillow may choose another order of its two passes"
+    new_width, new_height = resized_size(width, height, p)
+    assert abs(placement.left + new_width / 2 - crop / 2) <= 0.5
+    assert abs(placement.top + new_height / 2 - crop / 2) <= 0.5
+
+
+def test_centre_crop_pads_with_the_fill_and_cuts_the_other_side():
+    out, placement = preprocess(np.full((100, 300, 3), 255, np.uint8), PADDED_CROP)  # 150 x 50 of 64 x 64
+    assert (placement.left, placement.top) == (-43, 7)
+    assert placement.scale_x == placement.scale_y == 0.5
+    np.testing.assert_allclose(out[:, 7:57], 1)
+    fill = np.asarray(PADDED_CROP.fill, np.float32)[:, None, None] / 255
+    np.testing.assert_allclose(out[:, :7], np.broadcast_to(fill, (3, 7, 64)), atol=1e-6)
+    np.testing.assert_allclose(out[:, 57:], np.broadcast_to(fill, (3, 7, 64)), atol=1e-6)
+    boxes = np.asarray([[120, 20, 180, 80]], np.float32)
+    np.testing.assert_allclose(placement.to_input(boxes), [[17, 17, 47, 47]])
+
+
+@pytest.mark.parametrize(("width", "height"), [(60_000, 2), (2, 60_000)])
+def test_a_panorama_is_not_blown_up(width, height):  # all of it resized would be 60,000,000 x 2000 pixels
+    image = np.zeros((height, width, 3), np.uint8)
+    image[height // 2 :, width // 2 :] = 255
+    out, placement = preprocess(image, Preprocessing("centre_crop", 2000, 224))
+    assert out.shape == (3, 224, 224)
+    assert placement.scale_x == placement.scale_y == 1000
+    assert out[0, 0, 0] < out[0, -1, -1]
+
+
+def test_stretch_fills_the_square_whatever_the_shape():
+    out, placement = preprocess(noise(120, 400), STRETCH)
+    assert out.shape == (3, 64, 64)
+    assert (placement.left, placement.top) == (0, 0)
+    np.testing.assert_allclose(placement.to_input(np.asarray([[0, 0, 400, 120]], np.float32)), [[0, 0, 64, 64]])
+
+
+def test_interpolation_is_what_was_asked_for():
+    image = noise(120, 90)
+    for name, resample in (("bilinear", Image.Resampling.BILINEAR), ("bicubic", Image.Resampling.BICUBIC)):
+        p = Preprocessing("stretch", 64, 64, interpolation=name)
+        expected = np.asarray(Image.fromarray(image).resize((64, 64), resample), np.float32).transpose(2, 0, 1) / 255
+        np.testing.assert_allclose(preprocess(image, p)[0], expected, atol=1e-6)
+
+
+def rings(height, width):
+    """Return two masks that reach the image's edges and have holes."""
+    y, x = np.mgrid[:height, :width]
+    distance = np.hypot((x + 0.5) / width - 0.5, (y + 0.5) / height - 0.5)
+    return np.stack([(distance < 0.45) & (distance > 0.2), x < width * 0.3])
+
+
+@pytest.mark.parametrize("p", ALL)
+@pytest.mark.parametrize(("width", "height"), [(160, 120), (97, 231), (40, 40), (2100, 1400)])
+def test_masks_lie_on_their_pixels(p, width, height):
+    masks = rings(*canvas_size(width, height)[::-1])
+    full = rings(height, width)
+    for mask, image in zip(masks, full, strict=True):
+        pixels = np.repeat(image[:, :, None], 3, axis=2).astype(np.uint8) * 255
+        out, placement = preprocess(pixels, p)
+        found = resize_masks(mask[None], placement, *out.shape[1:])
+        assert found.dtype == np.bool_
+        assert found.shape == (1, *out.shape[1:])
+        low, high = (normalise(np.full((1, 1, 3), v, np.uint8), p)[0, 0, 0] for v in (0, 255))
+        wrong = found[0] != (out[0] > (low + high) / 2)
+        inside = np.zeros_like(wrong)
+        x0, y0, x1, y1 = np.clip(placement.to_input(np.asarray([[0, 0, width, height]], np.float32))[0], 0, 133)
+        inside[round(float(y0)) : round(float(y1)), round(float(x0)) : round(float(x1))] = True
+        assert not found[0][~inside].any()
+        edges = np.gradient(out[0])
+        assert not (wrong & inside & (np.abs(edges[0]) + np.abs(edges[1]) < 1e-3)).any(), "away from the edges"
+        assert (wrong & inside).sum() <= 0.02 * inside.sum()
+
+
+def test_no_masks():
+    _, placement = preprocess(noise(120, 160), LETTERBOX)
+    assert resize_masks(np.zeros((0, 120, 160), np.bool_), placement, 64, 64).shape == (0, 64, 64)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from automl_images.core.types import Detections, Objects
 from automl_images.data.boxes import box_iou
-from automl_images.data.tiling import merge, objects_in_tile, tiles
+from automl_images.data.tiling import concatenated, merge, objects_in_tile, survivors, tiles
 
 
 def detections(*rows):
@@ -90,20 +90,30 @@ def test_what_was_removed_removes_nothing():
     assert len(merge([detections(a), detections(b), detections(c)], 0.4)) == 2
 
 
-def test_masks_stay_with_their_detections_and_nothing_is_nothing():
-    masks = np.eye(4, dtype=bool).reshape(2, 2, 4)
-    found = merge(
-        [
-            Detections(
-                np.asarray([[0, 0, 1, 1], [5, 5, 9, 9]], np.float32),
-                np.asarray([0, 0]),
-                np.asarray([0.2, 0.7], np.float32),
-                masks,
-            )
-        ],
-        0.5,
+def test_boxes_that_are_cut_follow_their_masks():
+    masks = np.zeros((3, 40, 60), bool)
+    masks[0, 5:35, 2:10] = masks[0, 30:35, 2:50] = True  # an L around the tile, of which only the foot is in it
+    masks[1, 0:20, 0:60] = True
+    masks[1, 10:, 20:] = False  # nothing of it is in the tile, though its box is
+    masks[2, 12:18, 42:48] = True
+    boxes = [[2, 5, 50, 35], [0, 0, 60, 20], [41.6, 12.3, 48.2, 18]]
+    found = objects_in_tile(objects(boxes, masks), [20, 10, 60, 40])
+    np.testing.assert_array_equal(found.labels, [0, 2])
+    np.testing.assert_allclose(
+        found.boxes, [[0, 20, 30, 25], [21.6, 2.3, 28.2, 8]], atol=1e-5
+    )  # the whole one keeps it
+    np.testing.assert_array_equal(found.masks, masks[[0, 2], 10:40, 20:60])
+
+
+def test_positions_of_survivors_serve_what_belongs_to_detections():
+    per_tile = [detections([0, 0, 1, 1, 0, 0.2], [5, 5, 9, 9, 0, 0.7]), detections([5, 5, 9, 9, 0, 0.8])]
+    assert survivors(per_tile, 0.5).tolist() == [2, 0]
+    np.testing.assert_array_equal(
+        concatenated(per_tile).take(survivors(per_tile, 0.5)).scores, merge(per_tile, 0.5).scores
     )
-    np.testing.assert_array_equal(found.masks, masks[::-1])
+
+
+def test_nothing_is_nothing():
     assert len(merge([], 0.5)) == 0
     assert merge([detections(), detections()], 0.5).boxes.shape == (0, 4)
 

@@ -9,9 +9,10 @@ from automl_images.core.errors import SettingsError
 from automl_images.data.conversion import RejectedData, convert
 from automl_images.data.findings import CODES, FindingLog, short
 from automl_images.data.formats.base import RawObject, Sample
-from automl_images.data.geometry import Frame, clip, polygon_area
+from automl_images.data.geometry import Frame, clip, crosses_itself, polygon_area
 from automl_images.data.images import ImageInfo, read_image
 from automl_images.data.sources import SourceOptions
+from automl_images.data.splitting import split
 from automl_images.data.validation import LABEL_KINDS, RowChecker, RowDropped, frame_of
 
 PIXELS = Frame(200, 100, 1, 200, 100)
@@ -89,7 +90,7 @@ def test_classification_labels():
     assert check("classes", label=["b", "a"]) == (["b", "a"], [])
     assert check("classes", label=["b", "a", "b"]) == (["b", "a"], ["LABEL_REPEATED"])
     assert check("classes", label="b") == (None, ["LABEL_WRONG_TYPE"])
-    assert check("classes", label=[]) == (None, ["LABEL_EMPTY"])
+    assert check("classes", label=[]) == ([], [])
 
 
 def test_equal_boxes_are_kept_and_reported():
@@ -122,6 +123,47 @@ def test_segments(segment, code):
     if code != "POLYGON_CLIPPED":
         alone = check("polygons", objects=[RawObject("cat", polygon=[segment])])
         assert alone == (None, [code, "NO_VALID_OBJECTS"] if segment else ["POLYGON_TOO_SHORT", "NO_VALID_OBJECTS"])
+
+
+@pytest.mark.parametrize(
+    ("points", "crosses"),
+    [
+        ([20, 10, 100, 50, 100, 10, 20, 50], True),  # an 8; its area by the shoelace formula is 0
+        ([20, 10, 100, 50, 100, 10, 20, 60], True),
+        ([20, 10, 100, 10, 100, 50, 20, 50], False),
+        ([20, 10, 100, 10, 100, 50, 60, 10, 20, 50], False),  # a corner on an edge
+        ([20, 10, 60, 30, 100, 10, 100, 50, 60, 30, 20, 50], False),  # a corner twice
+    ],
+)
+def test_polygons_that_cross_themselves_are_kept_and_reported(points, crosses):
+    label, codes = check("polygons", objects=[RawObject("cat", polygon=[[float(v) for v in points]])])
+    assert len(label[0]["polygon"][0]) == len(points)
+    assert codes == (["POLYGON_SELF_CROSSING"] if crosses else [])
+    assert check("boxes", objects=[RawObject("cat", polygon=[[float(v) for v in points]])])[1] == []
+
+
+def test_crossings_are_found_in_polygons_of_some_hundred_corners():
+    angles = np.linspace(0, 2 * np.pi, 200, endpoint=False)
+    circle = np.stack([0.5 + 0.4 * np.cos(angles), 0.5 + 0.4 * np.sin(angles)], axis=1)
+    assert not crosses_itself(circle.ravel().tolist())
+    circle[[70, 71]] = circle[[71, 70]]
+    assert crosses_itself(circle.ravel().tolist())
+    assert not crosses_itself([0.1, 0.1, 0.5, 0.5, 0.1, 0.5])
+
+
+@pytest.mark.parametrize(
+    "points", [[0, 0, 100, 50, 50, 25], [0, 0, 100 / 3, 50 / 3, 200 / 3, 100 / 3], [0, 0, 100, 0, 0, 0, 0, 100]]
+)
+def test_segments_without_area_are_dropped(points):
+    label, codes = check("polygons", objects=[RawObject("cat", polygon=[TRIANGLE, [float(v) for v in points]])])
+    assert codes == ["POLYGON_TOO_SHORT"]
+    assert len(label[0]["polygon"]) == 1
+
+
+def test_equal_instances_are_kept_and_reported():
+    label, codes = check("polygons", objects=[RawObject("cat", polygon=[TRIANGLE]) for _ in range(2)])
+    assert len(label) == 2
+    assert codes == ["BOX_DUPLICATE"]
 
 
 def test_polygons_need_polygons():
@@ -235,11 +277,51 @@ def test_values_are_shown_short_and_on_one_line():
     assert short({"a": 1}) == "{'a': 1}"
 
 
-def test_mixed_types_of_classes_fail_the_set(tmp_path):
-    rows = []
-    for n, label in enumerate(["cat", 3, "dog"]):
-        Image.new("RGB", (20, 20), (n, 0, 0)).save(tmp_path / f"{n}.png")
-        rows.append({"image_url": f"{n}.png", "label": label})
-    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+@pytest.mark.parametrize(
+    ("kind", "labels"),
+    [
+        ("class", ["cat", 3, "dog"]),
+        ("classes", [["cat"], [3], []]),
+        ("boxes", [[{"label": c, "topX": 0, "topY": 0, "bottomX": 1, "bottomY": 1}] for c in ("cat", 3)]),
+        ("polygons", [[{"label": c, "polygon": [[0, 0, 1, 0, 1, 1]]}] for c in ("cat", 3)]),
+    ],
+)
+def test_mixed_types_of_classes_fail_the_set(tmp_path, kind, labels):
     with pytest.raises(RejectedData, match="partly numbers and partly text"):
-        convert(SourceOptions(path=tmp_path / "t.jsonl"), "class")
+        convert(rows_file(tmp_path, labels), kind)
+
+
+def rows_file(folder, labels):
+    rows = []
+    for n, label in enumerate(labels):
+        Image.new("RGB", (20, 20), (n, 0, 0)).save(folder / f"{n}.png")
+        rows.append({"image_url": f"{n}.png", "label": label})
+    (folder / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return SourceOptions(path=folder / "t.jsonl")
+
+
+def test_numbers_as_classes_become_text(tmp_path):
+    assert [row["label"] for row in convert(rows_file(tmp_path, [1, 2, 1]), "class").rows] == ["1", "2", "1"]
+
+
+def test_images_without_any_of_several_classes_are_legal(tmp_path):
+    conversion = convert(rows_file(tmp_path, [["cat"], [], ["dog", "cat"], ["dog"]]), "classes", strict=True)
+    assert [row["label"] for row in conversion.rows] == [["cat"], [], ["dog", "cat"], ["dog"]]
+    assert conversion.summary["empty_images"] == 1
+    sides = split(conversion.rows, 0.25, 0, "classes")
+    assert len(sides.training) + len(sides.validation) == 4
+    with pytest.raises(RejectedData, match="empty label"):
+        convert(rows_file(tmp_path, [[], []]), "classes")
+
+
+def test_a_single_class_is_allowed_and_said(tmp_path):
+    conversion = convert(rows_file(tmp_path, ["cat"] * 3), "class")
+    assert len(conversion.rows) == 3
+    assert [(f.code, f.value) for f in conversion.findings] == [("SINGLE_CLASS", "cat")]
+    assert not convert(rows_file(tmp_path, [["cat"], ["cat"], []]), "classes").findings
+
+
+def test_a_class_with_one_image_is_kept_and_said(tmp_path):
+    conversion = convert(rows_file(tmp_path, ["cat", "cat", "dog"]), "class")
+    assert [row["label"] for row in conversion.rows] == ["cat", "cat", "dog"]
+    assert [(f.code, f.value) for f in conversion.findings] == [("CLASS_WITH_ONE_IMAGE", "dog")]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from automl_images.evaluation.mask_codes import encode
 from automl_images.evaluation.overlaps import box_overlaps, mask_overlaps
 
 
@@ -31,14 +32,14 @@ def test_masks_equal_pycocotools(shape):
     a, b = rng.random((6, *shape)) < 0.4, rng.random((5, *shape)) < 0.6
     a[0] = False
     crowd = np.array([False, True, False, True, False])
-    encode = [coco_mask.encode(np.asfortranarray(m.astype(np.uint8))) for m in (*a, *b)]
-    expected = coco_mask.iou(encode[:6], encode[6:], crowd.astype(np.uint8))
-    np.testing.assert_allclose(mask_overlaps(a, b, crowd), expected, atol=1e-12)
+    codes = [coco_mask.encode(np.asfortranarray(m.astype(np.uint8))) for m in (*a, *b)]
+    expected = coco_mask.iou(codes[:6], codes[6:], crowd.astype(np.uint8))
+    np.testing.assert_allclose(mask_overlaps(encode(a), encode(b), crowd), expected, atol=1e-12)
 
 
 def test_masks_of_no_objects_and_of_other_sizes():
-    none, some = np.zeros((0, 4, 4), bool), np.ones((2, 4, 4), bool)
+    none, some = encode(np.zeros((0, 4, 4), bool)), encode(np.ones((2, 4, 4), bool))
     assert mask_overlaps(none, some, np.zeros(2, bool)).shape == (0, 2)
     assert mask_overlaps(some, none, np.zeros(0, bool)).shape == (2, 0)
     with pytest.raises(ValueError, match="one size"):
-        mask_overlaps(np.ones((1, 4, 8), bool), some, np.zeros(2, bool))
+        mask_overlaps(encode(np.ones((1, 4, 8), bool)), some, np.zeros(2, bool))

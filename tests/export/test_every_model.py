@@ -109,7 +109,7 @@ def test_a_small_yolo_passes_the_gate(tmp_path):
 def test_every_model_passes_the_gate(name, tmp_path):
     report = _exported(name, tmp_path, steps=40)
     require_parity(report.as_dict())
-    assert report.cases[0].matched > 20
+    assert report.cases[0].matched > 5
 
 
 @pytest.mark.slow

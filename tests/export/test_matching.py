@@ -1,7 +1,7 @@
 import numpy as np
 
 from automl_images.core.types import Detections
-from automl_images.export.matching import Cuts, compare
+from automl_images.export.matching import Cuts, compare, mask_differences
 
 CUTS = Cuts(score=0.1, count=5, overlaps=(0.5,), score_margin=1e-3)
 
@@ -65,3 +65,19 @@ def test_at_the_overlap_of_suppression_rounding_decides():
     assert compare(_detections(A, rival), _detections(A), CUTS).near_ties == 1
     other_class = (0, 0, 10, 5, 1, 0.8)
     assert compare(_detections(A, other_class), _detections(A), CUTS).unmatched == 1
+
+
+def test_masks_differ_by_what_they_do_not_share():
+    left, right = np.zeros((4, 4, 4), np.float32), np.zeros((4, 4, 4), np.float32)
+    left[0], right[0, :2] = 1, 1  # half of it
+    left[1], right[1] = 0.5, 0.5 + 1e-6  # at the threshold, where rounding would decide about all pixels
+    left[2, 0], right[2, 1] = 1, 1
+    found = mask_differences(left, right)
+    np.testing.assert_allclose(found, [0.5, 0, 1, 0], atol=1e-5)
+    assert mask_differences(left, right[:, :2, :2]).tolist() == [1, 1, 1, 1]
+    assert mask_differences(left[:0], right[:0]).shape == (0,)
+
+
+def test_pairs_are_told_by_position():
+    result = compare(_detections(A, B, C), _detections(C, A), CUTS)
+    assert sorted(zip(result.left.tolist(), result.right.tolist(), strict=True)) == [(0, 1), (2, 0)]

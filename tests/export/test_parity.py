@@ -216,3 +216,69 @@ def test_a_missing_detection_fails(padded, padded_file, images):
     assert report.cases[0].unmatched > 5
     with pytest.raises(ParityError, match=r"all validation images in batches: .* without a partner"):
         require_parity(report.as_dict())
+
+
+class _Masked:
+    """A detector with masks: discs in its boxes, changed by a function of the grids."""
+
+    dynamic_batch = True
+
+    def __init__(self, backend, change=lambda masks: masks):
+        self.backend, self.change = backend, change
+
+    def run(self, batch):
+        outputs = self.backend.run(batch)
+        y, x = np.mgrid[:14, :14] - 6.5
+        disc = (1 / (1 + np.exp(x**2 + y**2 - 30))).astype(np.float32)
+        return [*outputs, self.change(np.tile(disc, (*outputs[1].shape, 1, 1)))]
+
+
+def _masks_compared(padded, padded_file, images, change):
+    metadata = padded.metadata.model_copy(update={"mask_pixel_score_threshold": 0.5})
+    backend = load_predictor(padded_file[0], threads=1).backend
+    sides = [DetectionPredictor(_Masked(backend, c), metadata) for c in (lambda masks: masks, change)]
+    return check_parity(*sides, images, [None] * len(images), _count)
+
+
+def test_equal_masks_pass_up_to_rounding(padded, padded_file, images):
+    report = _masks_compared(padded, padded_file, images, lambda masks: masks + 1e-6)
+    require_parity(report.as_dict())
+    assert 0 < report.cases[0].largest_mask_difference < 1e-3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda m: np.roll(m, 1, axis=-1), lambda m: m.swapaxes(-1, -2)[..., ::2, ::2], lambda m: 0 * m],
+    ids=["shifted", "smaller", "empty"],
+)
+def test_wrong_masks_fail(padded, padded_file, images, change):
+    report = _masks_compared(padded, padded_file, images, change)
+    assert report.cases[0].largest_box_difference == 0
+    assert report.cases[0].largest_mask_difference > 0.1
+    with pytest.raises(ParityError, match=r"batches: .* detections differ \(boxes up to 0 px, masks up to"):
+        require_parity(report.as_dict())
+
+
+def test_masks_of_one_side_only_fail(padded, padded_file, images):
+    metadata = padded.metadata
+    backend = load_predictor(padded_file[0], threads=1).backend
+    sides = DetectionPredictor(_Masked(backend), metadata), DetectionPredictor(backend, metadata)
+    assert not check_parity(*sides, images, [None] * len(images), _count).passed
+    plain = check_parity(sides[1], sides[1], images, [None] * len(images), _count)
+    assert plain.passed
+    assert plain.cases[0].largest_mask_difference is None
+
+
+def test_the_metric_sees_masks_as_codes(padded, padded_file, images):
+    seen = []
+
+    def metric(predictions, truths):
+        seen.extend(predictions)
+        return 0.5
+
+    metadata = padded.metadata.model_copy(update={"mask_pixel_score_threshold": 0.5})
+    side = DetectionPredictor(_Masked(load_predictor(padded_file[0], threads=1).backend), metadata)
+    check_parity(side, side, images[:2], [None] * 2, metric)
+    assert len(seen) == 4
+    assert all(found.masks is None and len(found.codes) == len(found) for found in seen)
+    assert tuple(seen[0].codes[0]["size"]) == images[0].shape[:2]

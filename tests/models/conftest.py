@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from automl_images.core.hyperparameters import resolve
-from automl_images.models import weights
+from automl_images.models import weight_files
 
 
 @pytest.fixture(autouse=True)
@@ -13,9 +13,9 @@ def _no_hub(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch_home"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hf_cache"))
-    weights.reachable.cache_clear()
+    weight_files.reachable.cache_clear()
     yield
-    weights.reachable.cache_clear()
+    weight_files.reachable.cache_clear()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The catalogue's names and what an entry promises."""
 
-import importlib.util
+import importlib
 import subprocess
 import sys
 
@@ -13,7 +13,10 @@ from automl_images.models import catalogue
 def test_names_of_the_specification_are_there():
     rcnn = {f"fasterrcnn_resnet{depth}_fpn" for depth in (18, 34, 50, 101, 152)}
     expected = rcnn | {"retinanet_resnet50_fpn", "fasterrcnn_efficientnet_lite0_fpn", "yolov5"}
-    assert set(catalogue.names("object_detection")) == expected
+    assert {name for name in catalogue.names("object_detection") if not name.startswith("mmd-3x-")} == expected
+    for task in ("image_classification", "image_classification_multilabel"):
+        assert {f"resnet{depth}" for depth in (18, 34, 50, 101, 152)} < set(catalogue.names(task))
+        assert {"mobilenetv2", "resnest50", "seresnext", "vitb16r224"} < set(catalogue.names(task))
 
 
 def test_unknown_name_names_the_nearest(settings):
@@ -30,7 +33,9 @@ def test_model_of_another_task_is_unknown():
 def test_entry_is_complete(name):
     entry = catalogue.MODELS.get(name)
     assert entry.name == name
-    assert importlib.util.find_spec(entry.builder.split(":")[0]) is not None
+    assert all(name in catalogue.names(task) for task in entry.tasks)
+    module, function = entry.builder.split(":")
+    assert callable(getattr(importlib.import_module(module), function))
     assert entry.licence in {"Apache-2.0", "BSD-3-Clause", "MIT"}
     assert all(source.licence in {"Apache-2.0", "BSD-3-Clause", "MIT"} for source in entry.sources)
     assert entry.heads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from automl_images.core.types import Detections, Finding, Objects
 from automl_images.evaluation.bootstrap import mean_average_precision_interval
+from automl_images.evaluation.classification import evaluate_classification
 from automl_images.evaluation.detection import evaluate_detections
 from automl_images.reporting.report import ReportContent
 
@@ -31,6 +33,17 @@ def evaluation(classes: list[str]) -> dict[str, Any]:
     ]
     result = evaluate_detections(found, truths, classes)
     return {**result.as_dict(), "interval": mean_average_precision_interval(result.matches).as_dict()}
+
+
+def classified(classes: list[str], multilabel: bool = False) -> dict[str, Any]:
+    """Eight images, two of each of the first four classes: those of `classes[2]` are taken for `classes[0]`."""
+    labels = np.arange(8) % 4
+    probabilities = np.full((8, len(classes)), 0.02, np.float32)
+    probabilities[np.arange(8), np.where(labels == 2, 0, labels)] = 0.7
+    probabilities[labels == 2, 2] = 0.2
+    truth = np.eye(len(classes), dtype=bool)[labels] if multilabel else labels
+    result = evaluate_classification(probabilities, truth, classes, multilabel=multilabel).as_dict()
+    return {**result, "interval": {"low": 0.5, "high": 0.95, "confidence": 0.95, "samples": 200}}
 
 
 def curves() -> pd.DataFrame:
@@ -60,7 +73,13 @@ def content(classes: list[str] | None = None, **changes: Any) -> ReportContent:
     finding = Finding("BOX_CLIPPED", "warning", f"{classes[0]} sticks out", "/home/u/a/b.json", "clipped box", item="7")
     counts = {"images": 10, "objects": 12}
     side = {
-        "summary": {"format": "coco", **counts, "empty_images": 1, "classes": dict.fromkeys(classes, counts)},
+        "summary": {
+            "format": "coco",
+            "kind": "boxes",
+            **counts,
+            "empty_images": 1,
+            "classes": dict.fromkeys(classes, counts),
+        },
         "findings": [finding.as_dict()] * 5,
     }
     both = dict.fromkeys(("training_images", "validation_images", "training_objects", "validation_objects"), 3)
@@ -117,3 +136,32 @@ def two_trials():
 @pytest.fixture
 def leaderboard_table():
     return trials()
+
+
+@pytest.fixture
+def classify():
+    return classified
+
+
+@pytest.fixture
+def make_classification():
+    """Return a maker of the content of a report on classification, of one or any number of classes an image."""
+
+    def make(multilabel: bool = False) -> ReportContent:
+        classes, primary = ["can", "carton", "cup", "jar"], "iou" if multilabel else "accuracy"
+        base, measured = content(classes), classified(classes, multilabel)
+        summary = {**base.conversion["training"]["summary"], "kind": "classes" if multilabel else "class"}
+        case = {"name": "in batches", "images": 8, "detections": 32, "passed": True, "largest_score_difference": 2e-7}
+        return dataclasses.replace(
+            base,
+            task="image_classification",
+            conversion={"training": {"summary": summary, "findings": []}, "validation": None},
+            trials=base.trials.rename(columns={METRIC: primary}),
+            curves=base.curves.replace(METRIC, primary),
+            best_trial={**base.best_trial, "primary_metric": primary},
+            parity={**base.parity, "cases": [{**case, "largest_box_difference": None}]},
+            metrics=measured["metrics"],
+            evaluation=measured,
+        )
+
+    return make

@@ -7,11 +7,13 @@ import pytest
 from automl_images.reporting.charts import (
     MUTED,
     PALETTE,
-    confusion_matrix,
+    evaluation_curves,
+    evaluation_panels,
     learning_curves,
     learning_panels,
-    precision_recall,
     precision_recall_panel,
+    weakest_first,
+    words,
 )
 
 METRIC = "mean_average_precision"
@@ -50,7 +52,7 @@ def test_no_curves_give_an_empty_figure(two_trials):
 
 
 def test_precision_recall_of_every_class_without_undefined_points(measured):
-    lines = {line.name: line for line in precision_recall(measured).data}
+    lines = {line.name: line for line in evaluation_curves(measured).data}
     assert set(lines) == {"can", "all classes"}  # nothing was called a milk bottle: its precision is undefined
     points = set(zip(lines["can"].x, lines["can"].y, strict=True))
     assert points == {(1.0, 0.66667), (0.5, 0.5), (0.5, 1.0)}
@@ -75,9 +77,68 @@ def test_an_evaluation_without_curves_gives_an_empty_panel(value):
     assert precision_recall_panel(value).series == ()
 
 
-def test_confusion_matrix_holds_counts_and_shares_of_rows(measured):
-    heat = confusion_matrix(measured).data[0]
-    assert list(heat.x) == ["can", "milk_bottle", "Missed"]
-    assert list(heat.y) == ["can", "milk_bottle", "background"]
-    assert [list(row) for row in heat.text] == [["2", "0", "0"], ["1", "0", "0"], ["0", "0", ""]]
-    assert [list(row) for row in heat.z] == [[1, 0, 0], [1, 0, 0], [0, 0, 0]]
+def panels_by_title(evaluation):
+    return {panel.title: panel for panel in evaluation_panels(evaluation)}
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_every_curve_of_a_classifier_has_its_panel(classify, multilabel):
+    panels = panels_by_title(classify(["can", "carton", "cup", "jar"], multilabel))
+    assert {title: panel.series[-1].name for title, panel in panels.items()} == {
+        "precision over recall": "all classes",
+        "ROC: true positive rate": "chance",
+        "cumulative gains: share found": "random order",
+        "lift": "random order",
+        "calibration: observed share": "perfect",
+    }
+    for panel in panels.values():
+        assert [line.name for line in panel.series[:5]] == ["can", "carton", "cup", "jar", "all classes"]
+        colours = {line.name: line.colour for line in panel.series}
+        assert len(set(colours.values())) == len(colours)
+        assert colours["cup"] == PALETTE[2]
+
+
+def test_curves_hold_the_measured_points(classify):
+    evaluation = classify(["can", "carton", "cup", "jar"])
+    panels = panels_by_title(evaluation)
+    lift = next(line for line in panels["lift"].series if line.name == "carton")
+    assert (lift.x[0], lift.y[0]) == (0.01, 4.0)  # a quarter of the images are cartons, and they come first
+    assert lift.hints[0] == "carton: share of images, most likely first 0.01, lift 4.00"
+    roc = next(line for line in panels["ROC: true positive rate"].series if line.name == "carton")
+    assert (0.0, 1.0) in zip(roc.x, roc.y, strict=True)
+    assert panels["lift"].series[-1].y == (1.0, 1.0)
+    assert panels["ROC: true positive rate"].series[-1].y == (0.0, 1.0)
+
+
+def test_a_class_without_images_has_no_curve_and_comes_last(classify):
+    evaluation = classify(["can", "carton", "cup", "jar", "pan"])
+    names = [line.name for line in panels_by_title(evaluation)["ROC: true positive rate"].series]
+    assert names == ["can", "carton", "cup", "jar", "all classes", "chance"]
+    assert [row["class_name"] for row in weakest_first(evaluation["per_label_metrics"])][-1] == "pan"
+
+
+def test_plotly_lays_all_panels_out_with_one_legend(classify):
+    figure = evaluation_curves(classify(["can", "carton", "cup", "jar"]))
+    titles = [annotation.text for annotation in figure.layout.annotations]
+    assert titles[0] == "precision over recall"
+    assert len(titles) == 5
+    legend = [trace.name for trace in figure.data if trace.showlegend]
+    assert sorted(legend) == sorted(set(legend))
+    assert {"can", "all classes", "chance"} <= set(legend)
+    json.loads(figure.to_json())
+
+
+def test_grey_lines_of_very_many_classes_are_limited_and_have_no_hints():
+    names = [f"class {i:03d}" for i in range(300)]
+    curve = {"x": [0.0, 0.5, 1.0], "y": [0.0, 0.8, 1.0]}
+    rows = [{"class_name": name, "f1_score": i / 300} for i, name in enumerate(names)]
+    [panel] = evaluation_panels({"roc_curves": dict.fromkeys(names, curve), "per_label_metrics": rows})
+    grey = [line for line in panel.series if not line.name]
+    assert 20 <= len(grey) <= 60
+    assert not any(line.hints for line in grey)
+
+
+def test_words():
+    assert words("mean_average_precision") == "mean average precision"
+    assert words("iou") == "IoU"
+    assert words("f1_score_macro") == "F1 score macro"

@@ -134,6 +134,38 @@ def test_a_page_of_almost_nothing_still_renders(make_content):
     assert "No epoch was finished." in text
 
 
+OBJECT_WORDS = ("box", "object", "Missed", "background", "annotated nothing", "in white", "detection", "Detection")
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_a_report_on_classification_speaks_of_images_and_classes(make_classification, multilabel):
+    html = render_report(make_classification(multilabel))
+    page = Page(html.partition("<main>")[2].partition('<section id="reproduce">')[0])
+    text = " ".join(" ".join(page.text).split())
+    assert [word for word in OBJECT_WORDS if word in text] == []
+    for expected in ("ROC: true positive rate", "calibration: observed share", "weighted", "AUC", "random order"):
+        assert expected in text
+    assert ("IoU" in text) == multilabel
+    assert ("confusion" in page.values("id")) != multilabel
+    links = [value for tag, name, value in Page(html).attributes if (tag, name) == ("a", "href")]
+    assert ("#confusion" in links) != multilabel
+    assert f"<h1>{'IoU' if multilabel else 'Accuracy'} 0.750</h1>" in html
+
+
+def test_a_report_on_objects_speaks_of_objects(page):
+    text = " ".join(" ".join(page.text).split())
+    for expected in ("Objects", "(3 objects)", "Missed", "background", "annotations in white"):
+        assert expected in text
+
+
+def test_of_many_classes_the_page_says_what_is_shown(make_content):
+    names = [f"class {i:02d}" for i in range(60)]
+    page = Page(render_report(make_content(names)))
+    text = " ".join(" ".join(page.text).split())
+    assert "Of 60 classes the 5 weakest have a colour; the next 40 are grey." in text
+    assert "Shown are the 30 classes with the most mistakes; the column “others” is the sum of the other 30" in text
+
+
 def test_the_environment_names_versions_but_no_paths():
     found = environment()
     assert found["torch"][0].isdigit()

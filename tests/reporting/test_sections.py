@@ -4,7 +4,17 @@ import math
 
 import pytest
 
-from automl_images.reporting.sections import data_sides, duration, leaderboard, number, place, weights_source
+from automl_images.reporting.sections import (
+    class_table,
+    data_sides,
+    duration,
+    has_objects,
+    leaderboard,
+    number,
+    parity_table,
+    place,
+    weights_source,
+)
 
 
 @pytest.mark.parametrize(
@@ -75,3 +85,48 @@ def test_places_hide_the_folders_of_the_user():
     assert place(finding("A", line=3)) == "x/a.json, line 3"
     assert weights_source({"source": "file:/home/u/weights/best.pth"}) == "file: best.pth"
     assert weights_source({"source": "random"}) == "random"
+
+
+def test_the_columns_of_the_class_table_are_those_that_were_measured(classify, measured):
+    objects, single = class_table(measured), class_table(classify(["can", "carton", "cup", "jar"]))
+    several = class_table(classify(["can", "carton", "cup", "jar"], multilabel=True))
+    assert objects["columns"] == [
+        "Average precision", "Precision", "Recall", "Best threshold", "F1 there", "Objects",
+    ]  # fmt: skip
+    assert single["columns"][:5] == ["F1", "Average precision", "Precision", "Recall", "AUC"]
+    assert set(several["columns"]) - set(single["columns"]) == {"IoU", "Best threshold", "F1 there"}
+    assert objects["averages"] == []
+    assert [row["name"] for row in single["averages"]] == ["micro", "macro", "weighted"]
+
+
+def test_the_class_table_has_the_weakest_first_and_dashes_where_undefined(classify):
+    table = class_table(classify(["can", "carton", "cup", "jar", "pan"]))
+    assert [row["name"] for row in table["rows"]] == ["cup", "can", "carton", "jar", "pan"]
+    found = {row["name"]: dict(zip(table["columns"], row["values"], strict=True)) for row in table["rows"]}
+    assert (found["can"]["F1"], found["can"]["Precision"], found["can"]["Recall"]) == ("0.667", "0.500", "1.000")
+    assert (found["pan"]["F1"], found["pan"]["Images"]) == ("–", "0")
+    assert [row["share"] for row in table["rows"]] == [0, pytest.approx(2 / 3, abs=1e-4), 1, 1, 0]
+    averages = {row["name"]: dict(zip(table["columns"], row["values"], strict=True)) for row in table["averages"]}
+    assert averages["micro"]["F1"] == "0.750"
+    several = class_table(classify(["can", "carton", "cup", "jar"], multilabel=True))
+    assert several["averages"][1]["values"][several["columns"].index("Best threshold")] == "–"
+
+
+def test_parity_shows_only_what_was_compared():
+    case = {"name": "all", "images": 4, "detections": 12, "passed": True, "largest_score_difference": 0.00000123}
+    scores = parity_table({"cases": [{**case, "largest_box_difference": None}]})
+    assert scores["columns"] == ["Images", "Compared", "Largest score difference"]
+    assert scores["rows"] == [{"name": "all", "passed": True, "values": ["4", "12", "1.2e-06"]}]
+    drawn = {**case, "largest_box_difference": 0.5, "largest_mask_difference": 0.0}
+    masks = parity_table({"cases": [{**case, "largest_box_difference": None}, drawn]})
+    assert [row["values"][2:4] for row in masks["rows"]] == [["–", "–"], ["0.5", "0"]]
+    assert parity_table({}) == {"columns": [], "rows": []}
+
+
+def test_objects_are_counted_where_there_are_objects(make_content, make_classification):
+    assert has_objects(make_content().conversion)
+    kinds = (make_content(), make_classification(), make_classification(multilabel=True))
+    facts = [data_sides(content.conversion)[0]["facts"] for content in kinds]
+    names = [{"objects", "labels", "empty images", "images without a class"} & set(found) for found in facts]
+    assert names == [{"objects", "empty images"}, set(), {"labels", "images without a class"}]
+    assert not any(has_objects(content.conversion) for content in kinds[1:])

@@ -19,7 +19,7 @@ class AdvancedSettings:
 
     Attributes:
         stream_image_files: has no effect here, where images are read from their place; accepted for the service's jobs.
-        apply_automl_train_augmentations: crop, expand, random scale and flip.
+        apply_automl_train_augmentations: crop, expand, random scale, flip and colour jitter.
         apply_mosaic_for_yolo: mosaic; the two switches are independent of each other.
     """
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torchvision import tv_tensors
-from torchvision.transforms.v2 import functional as F
 
 from automl_images.augmentation.sample import Sample, as_boxes, plain
 
@@ -24,7 +23,8 @@ Piece = tuple[Sample, int, int]
 def compose(pieces: Sequence[Piece], height: int, width: int, fill: Colour) -> Sample:
     """Paste samples onto a canvas of one colour, later ones over earlier ones.
 
-    Objects are clipped to the canvas; those with nothing left are removed. Masks are kept where all samples have them.
+    Objects are cut at the canvas's edges; those with nothing left are removed. Masks are kept where all samples have
+    them.
 
     Args:
         pieces: samples and their places; they should not overlap.
@@ -38,28 +38,20 @@ def compose(pieces: Sequence[Piece], height: int, width: int, fill: Colour) -> S
         target, source = _overlap(sample, top, left, height, width)
         canvas[target] = plain(sample.image).permute(1, 2, 0)[source]
     boxes = torch.cat([plain(s.boxes) + torch.tensor([left, top] * 2) for s, top, left in pieces])
-    limits = torch.tensor([width, height] * 2, dtype=torch.float32)
     composed = Sample(
         tv_tensors.Image(canvas.permute(2, 0, 1)),
-        as_boxes(torch.minimum(boxes.clamp(min=0), limits), height, width),
+        as_boxes(boxes, height, width),
         torch.cat([s.labels for s, _, _ in pieces]),
         torch.cat([s.crowd for s, _, _ in pieces]),
         _compose_masks(pieces, height, width),
     )
-    return composed.with_area()
-
-
-def resize(sample: Sample, height: int, width: int) -> Sample:
-    """Return the sample with an image of `height` x `width` pixels (bilinear, antialiased when shrinking)."""
-    if (sample.height, sample.width) == (height, width):
-        return sample
-    return sample.move(F.resize, [height, width])
+    return composed.settled()
 
 
 def resize_longest(sample: Sample, size: int) -> Sample:
     """Return the sample scaled so that the longer side of its image is `size` pixels."""
     scale = size / max(sample.height, sample.width)
-    return resize(sample, max(1, round(sample.height * scale)), max(1, round(sample.width * scale)))
+    return sample.resized(max(1, round(sample.height * scale)), max(1, round(sample.width * scale)))
 
 
 def _overlap(

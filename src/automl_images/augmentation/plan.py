@@ -15,7 +15,8 @@ from automl_images.augmentation.advanced_settings import AdvancedSettings
 from automl_images.augmentation.steps import STEPS
 from automl_images.core.errors import SettingsError, nearest
 
-Style = Literal["crop_expand_flip", "mosaic"]
+Style = Literal["crop_expand_flip", "mosaic", "random_resized_crop"]
+"""What suits a model; the catalogue names the style of each."""
 
 PREPROCESSING_NOTE = (
     "Afterwards every image is resized and normalised as its model demands; validation images get only that."
@@ -115,16 +116,18 @@ class AugmentationPlan(BaseModel):
         return ", ".join(parts) or "no augmentation"
 
 
-def detection_plan(
+def augmentation_plan(
     style: Style, advanced_settings: Mapping[str, Any] | None = None, image_size: int | None = None
 ) -> AugmentationPlan:
-    """Return the plan for models that find objects (specification F), without and with masks.
+    """Return the plan of a style (specification F).
 
     Args:
         style: that suits the model, as the catalogue says.
         advanced_settings: the hyper-parameter. `apply_automl_train_augmentations` switches off all but mosaic,
-            `apply_mosaic_for_yolo` mosaic only.
-        image_size: side of the model's square input, pixels, for `mosaic`; None: to be filled in by `build`.
+            `apply_mosaic_for_yolo` mosaic only. In the service the former has no effect on classification; here it
+            gives an empty plan, and training images are preprocessed as validation images are.
+        image_size: side of the model's square input, pixels, for `mosaic` and `random_resized_crop`; None: to be
+            filled in by `build`.
 
     Raises:
         SettingsError: unknown style, or unknown key of `advanced_settings`.
@@ -178,7 +181,17 @@ def _mosaic(settings: AdvancedSettings, image_size: int | None) -> list[Step | O
     return steps if len(steps) > 1 else []
 
 
-_STYLES = {"crop_expand_flip": _crop_expand_flip, "mosaic": _mosaic}
+def _random_resized_crop(settings: AdvancedSettings, image_size: int | None) -> list[Step | OneOf]:
+    if not settings.apply_automl_train_augmentations:
+        return []
+    return [
+        _step("random_resized_crop", 1, size=image_size),
+        _step("horizontal_flip", 0.5),
+        _step("colour_jitter", 0.5),
+    ]
+
+
+_STYLES = {"crop_expand_flip": _crop_expand_flip, "mosaic": _mosaic, "random_resized_crop": _random_resized_crop}
 
 
 def _step(name: str, probability: float, **parameters: Any) -> Step:

@@ -3,6 +3,9 @@
 Owns the one type that steps take and give, and the moves that keep image, boxes and masks together. Leaves reading to
 `data/images.py`, random choices to the steps, and the network's input to `data/preprocessing.py`.
 
+Where there are masks, they are the truth: whatever is moved gets the boxes of its masks afterwards (specification A.5:
+the box comes from the polygon), so that the box of an object that was cut is as tight as before.
+
 The image tensor usually is a view of an `(H, W, 3)` array (channels last in memory): decoders give that, torchvision
 resizes it three times faster, and `array` gives it back without a copy. Steps must not write into their input: it may
 be shared with a cache.
@@ -12,14 +15,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as F
 
 from automl_images.core.types import ImageArray, Objects
+from automl_images.data.masks import mask_boxes
+from automl_images.data.preprocessing import Placement, resize_masks
+
+Interpolation = Literal["bilinear", "bicubic"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -80,19 +89,41 @@ class Sample:
         return Sample(self.image, boxes, self.labels[keep], self.crowd[keep], masks)
 
     def move(self, kernel: Callable[..., Any], *args: Any) -> Sample:
-        """Apply a geometric function of `torchvision.transforms.v2.functional` to image, boxes and masks alike.
+        """Apply a function of `torchvision.transforms.v2.functional` that moves pixels, but does not scale.
 
-        Objects whose boxes have no area afterwards are removed.
+        See `settled` for what becomes of the objects.
         """
-        image = kernel(self.image, *args)
-        masks = None if self.masks is None else _move_masks(self.masks, kernel, args, image.shape[-2:])
-        return Sample(image, kernel(self.boxes, *args), self.labels, self.crowd, masks).with_area()
+        masks = None if self.masks is None else kernel(self.masks, *args)
+        return Sample(kernel(self.image, *args), kernel(self.boxes, *args), self.labels, self.crowd, masks).settled()
 
-    def with_area(self) -> Sample:
-        """Return the sample without the objects whose boxes have no area."""
-        boxes = plain(self.boxes)
+    def resized(self, height: int, width: int, interpolation: Interpolation = "bilinear") -> Sample:
+        """Return the sample with an image of `height` x `width` pixels, antialiased when shrinking.
+
+        Masks take the nearest pixel. See `settled` for what becomes of the objects.
+        """
+        if (self.height, self.width) == (height, width):
+            return self
+        image = F.resize(self.image, [height, width], InterpolationMode(interpolation))
+        masks = None
+        if self.masks is not None:
+            placement = Placement(width / self.width, height / self.height, 0, 0, self.width, self.height)
+            masks = tv_tensors.Mask(torch.from_numpy(resize_masks(self.masks.numpy(), placement, height, width)))
+        boxes = F.resize(self.boxes, [height, width])
+        return Sample(image, boxes, self.labels, self.crowd, masks).settled()
+
+    def settled(self) -> Sample:
+        """Return the sample after a move: with boxes that fit, and without objects of which nothing is left.
+
+        Boxes are those around the masks, where there are masks, and cut at the image's edges.
+        """
+        if self.masks is None:
+            boxes = plain(self.boxes).clamp(min=0)
+            boxes = torch.minimum(boxes, torch.tensor([self.width, self.height] * 2, dtype=torch.float32))
+        else:
+            boxes = torch.from_numpy(mask_boxes(self.masks.numpy()))
+        sample = dataclasses.replace(self, boxes=as_boxes(boxes, self.height, self.width))
         keep = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
-        return self if bool(keep.all()) else self.take(keep)
+        return sample if bool(keep.all()) else sample.take(keep)
 
 
 def plain(value: Tensor) -> Tensor:
@@ -103,10 +134,3 @@ def plain(value: Tensor) -> Tensor:
 def as_boxes(boxes: Tensor, height: int, width: int) -> tv_tensors.BoundingBoxes:
     """Return `(N, 4)` xyxy `boxes` as tv_tensor of an image of `height` x `width` pixels."""
     return tv_tensors.BoundingBoxes(boxes, format=tv_tensors.BoundingBoxFormat.XYXY, canvas_size=(height, width))
-
-
-def _move_masks(masks: tv_tensors.Mask, kernel: Callable[..., Any], args: Any, size: torch.Size) -> tv_tensors.Mask:
-    if len(masks) == 0:  # resizing of nothing is refused by torch
-        return tv_tensors.Mask(torch.zeros((0, *size), dtype=torch.bool))
-    bytes_ = tv_tensors.Mask(plain(masks).view(torch.uint8))
-    return tv_tensors.Mask(plain(kernel(bytes_, *args)).contiguous().view(torch.bool))

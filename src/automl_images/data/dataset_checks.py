@@ -51,7 +51,8 @@ def fatal_reason(rows: Sequence[Row], kind: str, label_types: set[type]) -> str 
     if len(label_types) > 1:
         return "Class names are partly numbers and partly text. Make them all text or all numbers."
     if not any(labels_of(row["label"], kind) for row in rows):
-        return "Every image is a background image: there are no objects to learn."
+        what = "has an empty label" if kind == "classes" else "is a background image"
+        return f"Every image {what}: there is nothing to learn."
     return None
 
 
@@ -76,6 +77,8 @@ def _check_classes(rows: Sequence[Row], kind: str, source: object, log: FindingL
         alike[_BLANK.sub("", unicodedata.normalize("NFKC", name)).casefold()].append(name)
         if images[name] == 1:
             log.add("CLASS_WITH_ONE_IMAGE", f"the class {name!r} has one image", source, value=name)
+    if kind == "class" and len(images) == 1:
+        log.add("SINGLE_CLASS", f"every image is of the class {min(images)!r}", source, value=min(images))
     for names in alike.values():
         if len(names) > 1:
             shown = ", ".join(f"{name!r} ({images[name]} images)" for name in names)

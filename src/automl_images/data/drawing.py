@@ -1,4 +1,4 @@
-"""Drawing boxes with their names on pictures for people: the augmentation preview, the report.
+"""Drawing boxes with their names, and masks, on pictures for people: the augmentation preview, the report.
 
 Pillow only. Lines and letters follow the size of the picture, so that a thumbnail and a photo are both readable.
 """
@@ -10,11 +10,13 @@ import functools
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from automl_images.core.types import ImageArray
 from automl_images.data.boxes import box_area
+from automl_images.data.masks import region_of
+from automl_images.data.preprocessing import Placement, resize_masks
 
 Colour = tuple[int, int, int]
 _Area = tuple[float, float, float, float]
@@ -95,10 +97,41 @@ def draw_boxes(
     return np.asarray(picture).copy()
 
 
+def draw_masks(
+    image: ImageArray, masks: NDArray[np.bool_], colours: Sequence[Colour], alpha: float = 0.45
+) -> ImageArray:
+    """Return a copy of `image` with translucent masks on it, large ones below small ones.
+
+    Args:
+        image: `(H, W, 3)` uint8 RGB.
+        masks: `(N, h, w)` over the whole image, of any size.
+        colours: N RGB colours.
+        alpha: share of the colour inside of a mask, in [0, 1]; a mask's outline has its colour alone.
+    """
+    height, width = image.shape[:2]
+    whole = Placement(1.0, 1.0, 0, 0, width, height)
+    drawn = np.array(image)
+    for i in np.argsort(-np.count_nonzero(masks, axis=(1, 2)), kind="stable"):
+        [mask] = resize_masks(masks[i : i + 1], whole, height, width)
+        region = region_of(mask)
+        if region is not None:
+            part, inside = drawn[region], mask[region]
+            colour = np.asarray(colours[i], np.float32)
+            part[inside] = np.round(part[inside] * np.float32(1 - alpha) + colour * np.float32(alpha)).astype(np.uint8)
+            part[inside & ~_core(inside)] = colours[i]
+    return drawn
+
+
 def text_colour(background: Colour) -> Colour:
     """Return black or white, whichever reads better on `background` (luma of ITU-R BT.601)."""
     luma = 0.299 * background[0] + 0.587 * background[1] + 0.114 * background[2]
     return (0, 0, 0) if luma > 150 else (255, 255, 255)
+
+
+def _core(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the pixels of a mask `(h, w)` whose four neighbours belong to it too."""
+    around = np.pad(mask, 1)
+    return np.asarray(around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:])
 
 
 def _texts(names: Sequence[str], scores: ArrayLike | None) -> list[str]:

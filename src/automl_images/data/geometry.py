@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+import numpy as np
+
 from automl_images.data.formats.base import Box
 
 Point = Callable[[float, float], tuple[float, float]]
@@ -102,6 +104,32 @@ def rounded(box: Box) -> Box:
     """Return a normalised box rounded to 1 / `UNIT`."""
     left, top, right, bottom = (int(value * UNIT + 0.5) / UNIT for value in box)
     return left, top, right, bottom
+
+
+NO_AREA = 1e-9
+"""Share of the image below which a polygon's area is what rounding to 1 / `UNIT` made of none."""
+
+_TOUCHING = 1e-5
+"""Share of the image's side within which a corner lies on an edge rather than beyond it: rounding of decimal texts."""
+
+_MOST_CORNERS = 300
+"""Corners up to which a polygon is searched for crossings: the work grows with their square."""
+
+
+def crosses_itself(segment: list[float]) -> bool:
+    """Tell whether two edges of a polygon, given as flat x, y in [0, 1], cross; touching does not count.
+
+    Two edges cross where the ends of each lie on both sides of the other; all pairs are looked at at once.
+    Polygons of more than 300 corners are not searched and count as free of crossings.
+    """
+    if not 8 <= len(segment) <= 2 * _MOST_CORNERS:
+        return False
+    xs, ys = np.array(segment, np.float64).reshape(-1, 2).T
+    dx, dy = np.concatenate([xs[1:], xs[:1]]) - xs, np.concatenate([ys[1:], ys[:1]]) - ys
+    side = dx[:, None] * (ys - ys[:, None]) - dy[:, None] * (xs - xs[:, None])
+    side[np.abs(side) <= _TOUCHING * (np.abs(dx) + np.abs(dy))[:, None]] = 0.0
+    apart = np.sign(side) * np.sign(np.concatenate([side[:, 1:], side[:, :1]], axis=1)) < 0
+    return bool((apart & apart.T).any())
 
 
 def polygon_area(segment: list[float]) -> float:

@@ -20,6 +20,8 @@ from automl_images.core.errors import DataError
 from automl_images.core.files import replacing, write_text
 from automl_images.core.types import Detections, FloatArray, Objects, Row, Table
 from automl_images.data import strict_json
+from automl_images.data.mask_outlines import MAX_POINTS, outlines
+from automl_images.data.masks import MaskArray, canvas_size, rasterise
 
 ROWS_FILE = "annotations.jsonl"
 TABLE_FILE = "MLTable"
@@ -105,51 +107,68 @@ def labels_of(label: Any, kind: str) -> list[str]:
     return list(label) if kind == "classes" else [item["label"] for item in label]
 
 
-def objects_from_row(row: Row, class_index: Mapping[str, int], width: int, height: int) -> Objects:
-    """Return the annotated objects of a row of kind `boxes` or `polygons` in pixels, without masks.
+def objects_from_row(
+    row: Row, class_index: Mapping[str, int], width: int, height: int, *, masks: bool = False
+) -> Objects:
+    """Return the annotated objects of a row of kind `boxes` or `polygons` in pixels.
 
     Args:
         row: its boxes are in [0, 1]; where an object has polygons, the box is the one around them.
         class_index: class name to label.
         width: of the upright image, in pixels.
         height: of the upright image, in pixels.
+        masks: fill the polygons, which all objects must then have.
     """
     label = row["label"]
     boxes = np.array([normalised_box(item) for item in label], np.float64).reshape(-1, 4)
     boxes *= (width, height, width, height)
     labels = np.array([class_index[item["label"]] for item in label], np.int64)
     crowd = np.array([bool(item.get("isCrowd", 0)) for item in label], np.bool_)
-    return Objects(boxes.astype(np.float32), labels, crowd)
+    return Objects(boxes.astype(np.float32), labels, crowd, _filled(label, width, height) if masks else None)
 
 
 def detections_to_response(
-    detections: Detections, classes: Sequence[str], width: int, height: int
+    detections: Detections, classes: Sequence[str], width: int, height: int, *, max_points: int = MAX_POINTS
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the detections of one image in the schema of the scoring response (specification J.1).
 
     Args:
-        detections: boxes in pixels of the upright image; they are clipped to it.
+        detections: boxes in pixels of the upright image; they are clipped to it. Where there are masks each object has
+            its `polygon` too; an object whose mask is empty is left out.
         classes: class names by label.
         width: of the upright image, in pixels.
         height: of the upright image, in pixels.
+        max_points: of a polygon's outline.
     """
     scale = np.array([width, height, width, height], np.float64)
     boxes = np.clip(detections.boxes.astype(np.float64) / scale, 0.0, 1.0).round(DECIMALS).tolist()
     found = zip(boxes, detections.labels.tolist(), detections.scores.tolist(), strict=True)
     boxes_out = [{"box": box_dict(b), "label": classes[label], "score": round(s, 6)} for b, label, s in found]
-    return {"boxes": boxes_out}
+    if detections.masks is None:
+        return {"boxes": boxes_out}
+    outlined = zip(boxes_out, detections.masks, strict=True)
+    with_polygon = [found | {"polygon": _polygon(mask, max_points)} for found, mask in outlined]
+    return {"boxes": [found for found in with_polygon if found["polygon"]]}
 
 
 def detections_from_response(
-    response: Mapping[str, Any], class_index: Mapping[str, int], width: int, height: int
+    response: Mapping[str, Any], class_index: Mapping[str, int], width: int, height: int, *, masks: bool = False
 ) -> Detections:
-    """Return the detections in pixels that a scoring response of one image holds; the inverse of the above."""
+    """Return the detections in pixels that a scoring response of one image holds; the inverse of the above.
+
+    Args:
+        response: of one image.
+        class_index: class name to label.
+        width: of the upright image, in pixels.
+        height: of the upright image, in pixels.
+        masks: fill the polygons, which all objects must then have.
+    """
     found = response["boxes"]
     boxes = np.array([normalised_box(item["box"]) for item in found], np.float64).reshape(-1, 4)
     boxes *= (width, height, width, height)
     labels = np.array([class_index[item["label"]] for item in found], np.int64)
     scores = np.array([item["score"] for item in found], np.float32)
-    return Detections(boxes.astype(np.float32), labels, scores)
+    return Detections(boxes.astype(np.float32), labels, scores, _filled(found, width, height) if masks else None)
 
 
 def classes_to_response(probabilities: FloatArray, classes: Sequence[str]) -> dict[str, list[Any]]:
@@ -175,6 +194,19 @@ def normalised_box(item: Mapping[str, Any]) -> tuple[float, float, float, float]
         ys = [y for segment in item["polygon"] for y in segment[1::2]]
         return min(xs), min(ys), max(xs), max(ys)
     return item["topX"], item["topY"], item["bottomX"], item["bottomY"]
+
+
+def _polygon(mask: MaskArray, max_points: int) -> list[list[float]]:
+    return [[round(value, DECIMALS) for value in segment] for segment in outlines(mask, max_points)]
+
+
+def _filled(items: Sequence[Mapping[str, Any]], width: int, height: int) -> MaskArray:
+    """Return the masks `(N, h, w)` of objects of a row or response, on the image's canvas."""
+    w, h = canvas_size(width, height)
+    masks = np.zeros((len(items), h, w), np.bool_)
+    for item, mask in zip(items, masks, strict=True):
+        mask[:] = rasterise(item["polygon"], width, height)
+    return masks
 
 
 def _json_line(row: Row) -> bytes:

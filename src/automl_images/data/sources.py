@@ -46,12 +46,13 @@ class SourceOptions(BaseModel):
 
     Attributes:
         path: annotation file or folder.
-        format: `coco`, `voc`, `yolo`, `folder`, `csv`, `jsonl`, `mltable`, or `auto` to recognise it.
+        format: `coco`, `voc`, `yolo`, `folder`, `csv`, `jsonl`, `mltable`, `masks`, or `auto` to recognise it.
         images: folder that the image names are relative to; found by the usual places if not given.
         split: which part of a source with several to read: the key in a YOLO data.yaml (default `train`), or the
             folder of class folders (`train`, `validation`, `test`).
         one_based: VOC only: coordinates count from 1 and include the last pixel, as in the VOC development kit.
             Most tools that write VOC files count from 0, so the default is no.
+        class_name: `masks` only: the class of masks that lie in no class folder; `object` if not given.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,6 +62,7 @@ class SourceOptions(BaseModel):
     images: Path | None = None
     split: str | None = Field(default=None, min_length=1)
     one_based: bool = False
+    class_name: str | None = Field(default=None, min_length=1)
 
 
 class PathError(ValueError):

@@ -12,6 +12,7 @@ import numpy as np
 
 from automl_images.core.types import Detections, FloatArray, IntArray, Objects
 from automl_images.data.boxes import box_iou
+from automl_images.data.masks import mask_boxes
 
 
 def tiles(width: int, height: int, grid: tuple[int, int], overlap: float) -> IntArray:
@@ -48,10 +49,11 @@ def _along(length: int, count: int, overlap: float) -> tuple[IntArray, IntArray]
 def objects_in_tile(objects: Objects, tile: IntArray | Sequence[int]) -> Objects:
     """Return the parts of `objects` inside a tile, in the tile's frame.
 
-    Every object of which at least one square pixel (area rounded down) lies in the tile is kept, clipped to it.
+    Every object of which at least one square pixel (area rounded down) lies in the tile is kept, clipped to it. Where
+    there are masks a pixel of it must lie in the tile, and a box that is cut becomes the one around the mask's rest.
 
     Args:
-        objects: objects in the image's frame.
+        objects: objects in the image's frame; masks have the image's size.
         tile: xyxy in whole pixels, inside the image.
     """
     x0, y0, x1, y1 = (int(v) for v in tile)
@@ -60,12 +62,23 @@ def objects_in_tile(objects: Objects, tile: IntArray | Sequence[int]) -> Objects
     boxes: FloatArray = np.clip(objects.boxes - corner, np.float32(0), limit)
     sides = boxes[:, 2:] - boxes[:, :2]
     keep = np.floor(sides[:, 0] * sides[:, 1]) > 0
-    masks = None if objects.masks is None else objects.masks[keep, y0:y1, x0:x1]
+    masks = None
+    if objects.masks is not None:
+        masks = objects.masks[:, y0:y1, x0:x1]
+        cut = (boxes != objects.boxes - corner).any(axis=1) & keep
+        boxes[cut] = mask_boxes(masks[cut])
+        keep[cut] = boxes[cut, 2] > boxes[cut, 0]
+        masks = masks[keep]
     return Objects(boxes[keep], objects.labels[keep], objects.crowd[keep], masks)
 
 
 def merge(per_tile: Sequence[Detections], threshold: float) -> Detections:
-    """Merge the detections of an image and its tiles.
+    """Merge the detections of an image and its tiles: `concatenated` and of it `survivors`."""
+    return concatenated(per_tile).take(survivors(per_tile, threshold))
+
+
+def survivors(per_tile: Sequence[Detections], threshold: float) -> IntArray:
+    """Return which detections of an image and its tiles stay, by falling score.
 
     From the best score down, each detection that is still there removes those with a lower score that have the same
     label, come from another tile (the whole image counts as one), and overlap it with an IoU above `threshold`.
@@ -76,9 +89,10 @@ def merge(per_tile: Sequence[Detections], threshold: float) -> Detections:
         threshold: IoU in [0, 1].
 
     Returns:
-        The remaining detections by falling score.
+        `(M,)` int64 positions among all detections, one tile after the other.
     """
-    everything, source = _concatenate(per_tile)
+    everything = concatenated(per_tile)
+    source = np.repeat(np.arange(len(per_tile)), [len(d) for d in per_tile])
     order = np.argsort(-everything.scores, kind="stable")
     found, source = everything.take(order), source[order]
     alive = np.ones(len(found), np.bool_)
@@ -87,19 +101,13 @@ def merge(per_tile: Sequence[Detections], threshold: float) -> Detections:
             rest = slice(i + 1, None)
             rival = (found.labels[rest] == found.labels[i]) & (source[rest] != source[i])
             alive[rest] &= ~(rival & (box_iou(found.boxes[i : i + 1], found.boxes[rest])[0] > threshold))
-    return found.take(alive)
+    return order[alive]
 
 
-def _concatenate(per_tile: Sequence[Detections]) -> tuple[Detections, IntArray]:
-    """Return all detections and the index `(N,)` of the tile that each came from."""
-    source = np.repeat(np.arange(len(per_tile)), [len(d) for d in per_tile])
-    masks = [d.masks for d in per_tile if d.masks is not None]
-    return (
-        Detections(
-            np.concatenate([np.zeros((0, 4), np.float32), *(d.boxes for d in per_tile)]),
-            np.concatenate([np.zeros(0, np.int64), *(d.labels for d in per_tile)]),
-            np.concatenate([np.zeros(0, np.float32), *(d.scores for d in per_tile)]),
-            np.concatenate(masks) if masks and len(masks) == len(per_tile) else None,
-        ),
-        source,
+def concatenated(per_tile: Sequence[Detections]) -> Detections:
+    """Return the detections of all tiles, one tile after the other, without masks."""
+    return Detections(
+        np.concatenate([np.zeros((0, 4), np.float32), *(d.boxes for d in per_tile)]),
+        np.concatenate([np.zeros(0, np.int64), *(d.labels for d in per_tile)]),
+        np.concatenate([np.zeros(0, np.float32), *(d.scores for d in per_tile)]),
     )

@@ -16,7 +16,7 @@ from automl_images.core.registry import Registry
 from automl_images.core.types import Row
 from automl_images.data.findings import CODES, FindingLog
 from automl_images.data.formats.base import Box, Malformed, RawObject, Sample
-from automl_images.data.geometry import NOISE, Frame, clip, polygon_area, polygon_box, rounded
+from automl_images.data.geometry import NO_AREA, NOISE, Frame, clip, crosses_itself, polygon_area, polygon_box, rounded
 from automl_images.data.images import ImageInfo
 from automl_images.data.sources import is_text
 
@@ -142,7 +142,7 @@ class RowChecker:
             message = f"the polygon leaves the image by {outside:.2f} pixels"
             self.find("POLYGON_CLIPPED", message, sample, row, found, raw)
         segment = [round(min(max(value, 0.0), 1.0), 9) for value in segment]
-        if polygon_area(segment) <= 0.0:
+        if polygon_area(segment) <= NO_AREA and not crosses_itself(segment):  # the area of an 8 is 0 as well
             self.find("POLYGON_TOO_SHORT", "the polygon has no area", sample, row, found, raw)
             return None
         return segment
@@ -165,13 +165,11 @@ def check_class(checker: RowChecker, sample: Sample, frame: Frame, row: str) -> 
 
 @LABEL_KINDS.register("classes")
 def check_classes(checker: RowChecker, sample: Sample, frame: Frame, row: str) -> list[str]:
-    """Return the class names, each once."""
+    """Return the class names, each once; none is legal."""
     checker.usable(sample, row)
     if not isinstance(sample.label, list):
         message = f"expected a list of classes, got {type(sample.label).__name__}"
         raise checker.drop("LABEL_WRONG_TYPE", message, sample, row, value=sample.label)
-    if not sample.label:
-        raise checker.drop("LABEL_EMPTY", "the row has no label", sample, row)
     names = [checker.class_name(label, sample, row) for label in sample.label]
     unique = list(dict.fromkeys(names))
     if len(unique) < len(names):
@@ -211,6 +209,9 @@ def check_polygons(checker: RowChecker, sample: Sample, frame: Frame, row: str) 
             checker.find("POLYGON_MISSING", "an object without polygon", sample, row, found)
             continue
         segments = checker.polygon(found, frame, sample, row)
+        if any(map(crosses_itself, segments)):
+            message = "the outline crosses itself; what it goes around twice counts as a hole"
+            checker.find("POLYGON_SELF_CROSSING", message, sample, row, found)
         if segments:
             result.append(
                 {"label": name, "isCrowd": 1 if found.crowd and found.crowd in _CROWD else 0, "polygon": segments}
@@ -245,6 +246,9 @@ def frame_of(sample: Sample, info: ImageInfo | None, checker: RowChecker, row: s
     if info is None:
         return _frame_without_image(sample, stated, checker, row)
     upright, stored = (info.width, info.height), (info.raw_width, info.raw_height)
+    if sample.size_of_mask and stated and stated not in (upright, stored):
+        message = f"the mask has {_text(stated)}, the image {_text(upright)}"
+        raise checker.drop("MASK_SIZE_MISMATCH", message, sample, row)
     orientation = 1
     if stated and stated != upright and (stated == stored or not _same_shape(stated, upright)):
         orientation = info.orientation if _same_shape(stated, stored) else 1

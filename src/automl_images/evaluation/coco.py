@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_images.core.types import Detections, Objects
+from automl_images.evaluation.mask_codes import areas, codes_of
 from automl_images.evaluation.matching import Pool, carry_masks, pool_objects
 
 Geometry = Literal["bbox", "segm"]
@@ -61,7 +62,7 @@ def coco_metrics(predictions: Sequence[Detections], truths: Sequence[Objects], n
     if not carry_masks(predictions, truths):
         return _named(_box_stats(pool))
     codes, truth_codes = _encoded(predictions), _encoded(truths)
-    boxes = _named(_box_stats(pool, _mask_areas(truth_codes)))
+    boxes = _named(_box_stats(pool, areas(truth_codes)))
     return _named(_mask_stats(pool, codes, truth_codes)) | {BOX_PREFIX + name: value for name, value in boxes.items()}
 
 
@@ -83,10 +84,10 @@ def _box_stats(pool: Pool, truth_areas: NDArray[np.float64] | None = None) -> ND
 
 
 def _mask_stats(pool: Pool, codes: list[dict[str, Any]], truth_codes: list[dict[str, Any]]) -> NDArray[np.float64]:
-    truths = _truth_set(pool, area=_mask_areas(truth_codes), segmentation=truth_codes)
+    truths = _truth_set(pool, area=areas(truth_codes), segmentation=truth_codes)
     results = truths.load_res(_result_rows(pool), segmentation=codes)
     # Results that bring a box are given the box's area; COCO's results for masks bring none and are given the mask's.
-    results.update_anns(ids=np.arange(1, len(codes) + 1), area=_mask_areas(codes))
+    results.update_anns(ids=np.arange(1, len(codes) + 1), area=areas(codes))
     return _stats(truths, results, "segm")
 
 
@@ -117,17 +118,7 @@ def _corner_and_size(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _encoded(items: Sequence[Detections] | Sequence[Objects]) -> list[dict[str, Any]]:
     """Return the run-length codes of all masks, image after image."""
-    from hotcoco import mask
-
-    stacks = [item.masks for item in items if item.masks is not None and len(item)]
-    encode: Any = mask.encode  # its overloads are told apart by an array's rank, which numpy's types do not carry
-    return [code for stack in stacks for code in encode(stack.transpose(1, 2, 0))]
-
-
-def _mask_areas(codes: list[dict[str, Any]]) -> NDArray[np.float64]:
-    from hotcoco import mask
-
-    return np.asarray(mask.area(codes), dtype=np.float64)
+    return [code for item in items if (codes := codes_of(item)) is not None for code in codes]
 
 
 def _stats(truths: Any, results: Any, geometry: Geometry) -> NDArray[np.float64]:

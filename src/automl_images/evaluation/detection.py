@@ -19,6 +19,7 @@ from automl_images.core.errors import SettingsError, unknown_name
 from automl_images.core.types import Detections, Objects
 from automl_images.evaluation import curves
 from automl_images.evaluation.coco import AVERAGE_PRECISION_50, coco_metrics
+from automl_images.evaluation.mask_codes import T, encoded
 from automl_images.evaluation.matching import Matches, match, pool_objects
 from automl_images.evaluation.voc import DIGITS, VocResult, voc_metrics, voc_result
 
@@ -76,6 +77,7 @@ def detection_metrics(
 ) -> dict[str, float]:
     """Return only the flat numbers of `evaluate_detections`, for use in every epoch; arguments as there."""
     _check(metric_type)
+    predictions, truths = _encoded(predictions), _encoded(truths)
     predictions, operating_threshold = _cut(predictions, score_threshold, operating_threshold)
     result = voc_metrics(predictions, truths, num_classes, iou_threshold, operating_threshold)
     return _metrics(result, predictions, truths, num_classes, metric_type)
@@ -92,6 +94,8 @@ def evaluate_detections(
     operating_threshold: float = OPERATING_THRESHOLD,
 ) -> Evaluation:
     """Measure predictions against ground truth: masks where every object carries one, else boxes.
+
+    Masks may come as arrays or as codes (`mask_codes.encoded`), which many images need for want of memory.
 
     Args:
         predictions: one per image, at a low score threshold.
@@ -110,6 +114,7 @@ def evaluate_detections(
         ModelError: a predicted box or score is not finite.
     """
     _check(metric_type)
+    predictions, truths = _encoded(predictions), _encoded(truths)
     predictions, operating_threshold = _cut(predictions, score_threshold, operating_threshold)
     pool = pool_objects(predictions, truths, len(classes))
     matches, across = match(pool, iou_threshold), match(pool, iou_threshold, across_classes=True)
@@ -132,6 +137,10 @@ def evaluate_detections(
 def _check(metric_type: str) -> None:
     if metric_type not in METRIC_TYPES:
         raise SettingsError(unknown_name("metric type", metric_type, METRIC_TYPES))
+
+
+def _encoded(items: Sequence[T]) -> list[T]:
+    return [encoded(item) for item in items]
 
 
 def _cut(

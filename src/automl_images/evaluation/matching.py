@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from automl_images.core.errors import ModelError
 from automl_images.core.types import Detections, FloatArray, IntArray, Objects
+from automl_images.evaluation.mask_codes import codes_of
 from automl_images.evaluation.overlaps import Overlaps, box_overlaps, mask_overlaps
 
 MATCHED, UNMATCHED, IGNORED = 1, 0, -1
@@ -89,7 +90,7 @@ def carry_masks(predictions: Sequence[Detections], truths: Sequence[Objects]) ->
     """Return whether there are objects and all of them, detected or annotated, come with masks."""
     items: list[Detections | Objects] = [*predictions, *truths]
     objects = [item for item in items if len(item)]
-    return bool(objects) and all(item.masks is not None for item in objects)
+    return bool(objects) and all(item.masks is not None or item.codes is not None for item in objects)
 
 
 def pool_objects(
@@ -214,12 +215,12 @@ def _places(counts: IntArray) -> IntArray:
 
 
 def _mask_table(predictions: Sequence[Detections], truths: Sequence[Objects]) -> Overlaps:
-    tables = [
-        mask_overlaps(found.masks, known.masks, known.crowd).ravel()
-        for found, known in zip(predictions, truths, strict=True)
-        if found.masks is not None and known.masks is not None
-    ]
-    return np.concatenate([np.zeros(0), *tables])
+    tables = [np.zeros(0)]
+    for found, known in zip(predictions, truths, strict=True):
+        codes, truth_codes = codes_of(found), codes_of(known)
+        if codes is not None and truth_codes is not None:
+            tables.append(mask_overlaps(codes, truth_codes, known.crowd).ravel())
+    return np.concatenate(tables)
 
 
 def _check(pool: Pool) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_images.core.types import FloatArray
+from automl_images.evaluation.mask_codes import Codes
 
 Overlaps = NDArray[np.float64]
 
@@ -38,14 +39,12 @@ def box_overlaps(detections: FloatArray, truths: FloatArray, crowd: NDArray[np.b
     return _ratio(intersection, np.where(crowd, area_a, area_a + area_b - intersection))
 
 
-def mask_overlaps(
-    detections: NDArray[np.bool_], truths: NDArray[np.bool_], crowd: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def mask_overlaps(detections: Codes, truths: Codes, crowd: NDArray[np.bool_]) -> Overlaps:
     """Return the overlap of every detected mask of an image with every true one, crowds as in `box_overlaps`.
 
     Args:
-        detections: `(N, H, W)` bool.
-        truths: `(M, H, W)` bool.
+        detections: `(N,)`.
+        truths: `(M,)`.
         crowd: `(M,)` bool.
 
     Returns:
@@ -54,27 +53,17 @@ def mask_overlaps(
     Raises:
         ValueError: the masks have different heights or widths.
     """
+    from hotcoco import mask
+
     if not len(detections) or not len(truths):
         return np.zeros((len(detections), len(truths)))
-    if detections.shape[1:] != truths.shape[1:]:
-        raise ValueError(
-            f"Expected masks of one size, got {detections.shape[1:]} (detections) and {truths.shape[1:]} (truths)."
-        )
-    a, b = _packed(detections), _packed(truths)
-    intersection = np.stack([np.bitwise_count(row & b).sum(axis=1, dtype=np.int64) for row in a])
-    area_a = np.bitwise_count(a).sum(axis=1, dtype=np.int64)[:, None]
-    area_b = np.bitwise_count(b).sum(axis=1, dtype=np.int64)[None]
-    return _ratio(intersection, np.where(crowd[None], area_a, area_a + area_b - intersection))
+    sizes = {tuple(code["size"]) for code in (*detections, *truths)}
+    if len(sizes) > 1:
+        raise ValueError(f"Expected masks of one size in an image, got the heights and widths {sorted(sizes)}.")
+    return np.asarray(mask.iou(detections.tolist(), truths.tolist(), crowd.tolist()), np.float64)
 
 
 def _ratio(intersection: NDArray[Any], union: NDArray[Any]) -> Overlaps:
     result = np.zeros(intersection.shape)
     np.divide(intersection, union, out=result, where=intersection > 0)
     return result
-
-
-def _packed(masks: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    """Return `(N, words)`: each mask as bits, 64 pixels a word."""
-    packed = np.packbits(masks.reshape(len(masks), -1), axis=1)
-    padding = -packed.shape[1] % 8
-    return np.ascontiguousarray(np.pad(packed, ((0, 0), (0, padding)))).view(np.uint64)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from automl_images.core.types import Detections
+from automl_images.core.types import Detections, FloatArray, IntArray
 from automl_images.data.boxes import box_iou
 
 UNLIKE = 10.0
@@ -43,6 +43,7 @@ class Comparison:
         box: `(M,)` largest difference of a coordinate of each pair, pixels; score: `(M,)`; label: `(M,)` bool, unequal.
         unmatched: detections of either side without a partner that no cut explains.
         near_ties: those that a cut explains.
+        left, right: `(M,)` positions of the pairs.
     """
 
     box: NDArray[np.float32]
@@ -50,6 +51,8 @@ class Comparison:
     label: NDArray[np.bool_]
     unmatched: int
     near_ties: int
+    left: IntArray
+    right: IntArray
 
 
 def compare(left: Detections, right: Detections, cuts: Cuts) -> Comparison:
@@ -73,7 +76,28 @@ def compare(left: Detections, right: Detections, cuts: Cuts) -> Comparison:
         label=unequal[rows, columns],
         unmatched=len(alone_left) + len(alone_right) - ties,
         near_ties=ties,
+        left=rows,
+        right=columns,
     )
+
+
+def mask_differences(left: FloatArray, right: FloatArray) -> FloatArray:
+    """Return how much pairs of masks differ: 1 - intersection over union.
+
+    The union is the sum of the larger probabilities, the intersection that of the smaller ones, so that no threshold
+    and no rounding of boxes to pixels makes a large difference out of a small one.
+
+    Args:
+        left: `(N, M, M)` probabilities on a grid.
+        right: likewise; grids of another size are all different.
+
+    Returns:
+        `(N,)` float32 in [0, 1]; 0 where both are empty.
+    """
+    if left.shape != right.shape:
+        return np.ones(len(left), np.float32)
+    union = np.maximum(left, right).sum(axis=(1, 2))
+    return np.abs(left - right).sum(axis=(1, 2)) / np.where(union > 0, union, 1)
 
 
 def _near_ties(alone: Detections, other: Detections, cuts: Cuts) -> int:

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from automl_images.core.errors import ModelError
 from automl_images.core.registry import Registry
 from automl_images.core.types import Detections
+from automl_images.inference.found import Found, MaskGrids
 from automl_images.inference.metadata import DetectorMetadata
 from automl_images.inference.nms import suppress
 
 Outputs = Sequence[NDArray[Any]]
-Decoder = Callable[[Outputs, DetectorMetadata, float], list[Detections]]
-"""Takes a batch's outputs, the metadata and the score above which detections are wanted; one `Detections` an image."""
+Decoder = Callable[[Outputs, DetectorMetadata, float], list[Found]]
+"""Takes a batch's outputs, the metadata and the score above which detections are wanted; one `Found` an image."""
 
 DECODERS: Registry[Decoder] = Registry("decoder")
 
@@ -29,16 +30,16 @@ ALIGNED = frozenset({"yolov5"})
 
 
 @DECODERS.register("padded_detections")
-def padded_detections(outputs: Outputs, metadata: DetectorMetadata, score_threshold: float) -> list[Detections]:
+def padded_detections(outputs: Outputs, metadata: DetectorMetadata, score_threshold: float) -> list[Found]:
     """Read final detections that are padded to a fixed number an image (R-CNN, RetinaNet).
 
     Args:
         outputs: boxes `(B, K, 4)` xyxy in input pixels, labels `(B, K)` in the order of labels.json, scores `(B, K)`
-            falling, number of valid ones `(B,)`.
+            falling, number of valid ones `(B,)`, and perhaps masks `(B, K, M, M)` on grids over the boxes.
         metadata: says whether label 0 is the background.
         score_threshold: only higher scores are wanted; what is below the graph's own threshold is not there.
     """
-    boxes, labels, scores, counts = outputs
+    boxes, labels, scores, counts, *masks = outputs
     found = []
     for index, count in enumerate(counts):
         image = Detections(
@@ -46,12 +47,14 @@ def padded_detections(outputs: Outputs, metadata: DetectorMetadata, score_thresh
             labels[index, :count].astype(np.int64) - metadata.label_offset,
             _finite(scores[index, :count]).astype(np.float32),
         )
-        found.append(_best_first(image.take(image.scores > score_threshold), metadata.box_detections_per_image))
+        grids = MaskGrids(_finite(masks[0][index, :count]).astype(np.float32), image.boxes) if masks else None
+        wanted = Found(image, grids).take(image.scores > score_threshold)
+        found.append(_best_first(wanted, metadata.box_detections_per_image))
     return found
 
 
 @DECODERS.register("yolov5")
-def yolov5(outputs: Outputs, metadata: DetectorMetadata, score_threshold: float) -> list[Detections]:
+def yolov5(outputs: Outputs, metadata: DetectorMetadata, score_threshold: float) -> list[Found]:
     """Read YOLOv5's predictions (specification G): score = objectness x class probability, best class, NMS.
 
     Args:
@@ -60,7 +63,7 @@ def yolov5(outputs: Outputs, metadata: DetectorMetadata, score_threshold: float)
         metadata: gives `nms_iou_threshold` and `box_detections_per_image`.
         score_threshold: only higher scores are wanted.
     """
-    return [_yolov5_image(_finite(image), metadata, score_threshold) for image in outputs[0]]
+    return [Found(_yolov5_image(_finite(image), metadata, score_threshold)) for image in outputs[0]]
 
 
 def _yolov5_image(predictions: NDArray[Any], metadata: DetectorMetadata, score_threshold: float) -> Detections:
@@ -76,8 +79,8 @@ def _yolov5_image(predictions: NDArray[Any], metadata: DetectorMetadata, score_t
     )
 
 
-def _best_first(found: Detections, limit: int) -> Detections:
-    return found.take(np.argsort(-found.scores, kind="stable")[:limit])
+def _best_first(found: Found, limit: int) -> Found:
+    return found.take(np.argsort(-found.detections.scores, kind="stable")[:limit])
 
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:

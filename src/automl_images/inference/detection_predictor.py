@@ -1,20 +1,20 @@
 """From images to detections in their pixels: the one way in which every detector is used after training.
 
-Owns decoding, undoing the resize, merging what tiles found, and thresholds.
+Owns the order of decoding, undoing the resize, merging what tiles found, thresholds and pasting of masks.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from automl_images.core.errors import ModelError
 from automl_images.core.types import Detections, FloatArray, ImageArray
-from automl_images.data.tiling import merge, tiles
+from automl_images.data.tiling import tiles
 from automl_images.inference.backend import Backend
 from automl_images.inference.decoders import DECODERS
+from automl_images.inference.found import Found, merged
 from automl_images.inference.metadata import DetectorMetadata
 from automl_images.inference.predictor import Piece, Predictor, Region
 
@@ -64,18 +64,56 @@ class DetectionPredictor(Predictor):
             batch_size: most images or tiles in one pass of the network (graphs with a fixed batch take one).
 
         Returns:
-            One `Detections` per image, in its pixels, by falling score, clipped to the image.
+            One `Detections` per image, in its pixels, by falling score, clipped to the image. From a model with masks
+            each has them, `(0, h, w)` where nothing was found; as they are large (`found` gives them small), many
+            images are better asked for one after the other.
 
         Raises:
             ModelError: the network fails, or gives numbers that are not finite or labels that do not exist.
         """
+        found = self._found(images, score_threshold, tiling, batch_size)
+        return [self.finished(one, *size) for one, size in found]
+
+    def found(
+        self,
+        images: Sequence[ImageArray],
+        *,
+        score_threshold: float | None = None,
+        tiling: bool = True,
+        batch_size: int = 1,
+    ) -> list[Found]:
+        """Find the objects of images as `predict` does, with masks still on grids; see there."""
+        return [one for one, _ in self._found(images, score_threshold, tiling, batch_size)]
+
+    def finished(self, found: Found, width: int, height: int) -> Detections:
+        """Return what was found in an image of `width` x `height` pixels with its masks in full size.
+
+        Raises:
+            ModelError: the model's file promises masks that its graph does not give.
+        """
+        threshold = self.metadata.mask_pixel_score_threshold
+        if threshold is None:
+            return found.detections
+        if found.grids is None:
+            raise ModelError(
+                "The file says that the model gives masks, but its graph has none. Export the model again."
+            )
+        return found.pasted(width, height, threshold)
+
+    def _found(
+        self, images: Sequence[ImageArray], score_threshold: float | None, tiling: bool, batch_size: int
+    ) -> Iterator[tuple[Found, tuple[int, int]]]:
+        """Yield what was found in each image, and its width and height."""
         floors = self._score_floors(score_threshold)
-        parts: list[dict[int, Detections]] = [{} for _ in range(len(images))]
+        sizes = [(0, 0)] * len(images)
+        parts: list[dict[int, Found]] = [{} for _ in range(len(images))]
         for batch, outputs in self._run(images, tiling, batch_size):
-            found = self._decode(outputs, self.metadata, float(floors.min()))
-            for piece, detections in zip(batch, found, strict=True):
-                parts[piece.image][piece.part] = self._in_image(piece, detections)
-        return [self._join([found[part] for part in sorted(found)], floors) for found in parts]
+            for piece, found in zip(batch, self._decode(outputs, self.metadata, float(floors.min())), strict=True):
+                if piece.part == 0:
+                    sizes[piece.image] = piece.placement.width, piece.placement.height
+                parts[piece.image][piece.part] = self._in_image(piece, found)
+        for of_image, size in zip(parts, sizes, strict=True):
+            yield self._join([of_image[part] for part in sorted(of_image)], floors), size
 
     def _score_floors(self, score_threshold: float | None) -> FloatArray:
         if score_threshold is not None:
@@ -90,17 +128,15 @@ class DetectionPredictor(Predictor):
             return whole
         return whole + tiles(width, height, self.metadata.tile_grid_size, self.metadata.tile_overlap_ratio).tolist()
 
-    def _in_image(self, piece: Piece, found: Detections) -> Detections:
-        if len(found) and not (found.labels.min() >= 0 and found.labels.max() < len(self.metadata.classes)):
+    def _in_image(self, piece: Piece, found: Found) -> Found:
+        labels = found.detections.labels
+        if len(found) and not (labels.min() >= 0 and labels.max() < len(self.metadata.classes)):
             raise ModelError(
-                f"The network gave the labels {sorted(set(found.labels.tolist()))}, "
+                f"The network gave the labels {sorted(set(labels.tolist()))}, "
                 f"expected 0 to {len(self.metadata.classes) - 1}. The file and its labels do not belong together."
             )
-        boxes = piece.placement.to_image(found.boxes)
-        has_area = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-        shift = np.asarray([piece.left, piece.top] * 2, np.float32)
-        return dataclasses.replace(found, boxes=(boxes + shift).astype(np.float32)).take(has_area)
+        return found.placed(piece.placement, piece.left, piece.top)
 
-    def _join(self, parts: list[Detections], floors: FloatArray) -> Detections:
-        found = parts[0] if len(parts) == 1 else merge(parts, self.metadata.tile_predictions_nms_threshold)
-        return found.take(found.scores > floors[found.labels])
+    def _join(self, parts: list[Found], floors: FloatArray) -> Found:
+        found = merged(parts, self.metadata.tile_predictions_nms_threshold)
+        return found.take(found.detections.scores > floors[found.detections.labels])

@@ -12,6 +12,8 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.models import get_model
+from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool
@@ -23,7 +25,7 @@ def resnet_pyramid(name: str, levels: Sequence[int] = (1, 2, 3, 4), extra: Extra
     """Build a torchvision ResNet with a pyramid of 256 channels, random weights and trainable batch norm.
 
     Args:
-        name: `resnet18`, `resnet34`, `resnet50`, `resnet101` or `resnet152`.
+        name: `resnet18`, `resnet34`, `resnet50`, `resnet101`, `resnet152` or `resnext101_64x4d`.
         levels: stages that feed the pyramid; stage i has stride 2 ** (i + 1).
         extra: coarser levels on top; None: one by pooling.
     """
@@ -35,6 +37,24 @@ def resnet_pyramid(name: str, levels: Sequence[int] = (1, 2, 3, 4), extra: Extra
         returned_layers=list(levels),
         extra_blocks=extra,
     )
+
+
+class ResNetTop(nn.Module):
+    """The last stage of a torchvision ResNet, stride 32, with random weights and trainable batch norm.
+
+    Attributes:
+        out_channels: 512 for `resnet18` and `resnet34`, else 2048.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        body = get_model(name, weights=None)
+        self.out_channels = body.fc.in_features
+        self.body = IntermediateLayerGetter(body, {"layer4": "0"})
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Turn `(B, 3, H, W)` into `(B, out_channels, H / 32, W / 32)`."""
+        return self.body(images)["0"]
 
 
 def resnet_groups(body: nn.Module) -> LayerGroups:

@@ -109,7 +109,13 @@ class Network(nn.Module, abc.ABC):
 
 
 class Classifier(Network):
-    """A network that gives an image one number a class."""
+    """A network that gives an image one number a class.
+
+    Attributes:
+        training_size: side of augmented training images, pixels.
+    """
+
+    training_size: int
 
     @abc.abstractmethod
     def forward(self, images: Tensor) -> Tensor:

@@ -63,11 +63,16 @@ def decode(deltas: Tensor, boxes: Tensor, weights: Sequence[float]) -> Tensor:
     return torch.cat([centre - half, centre + half], dim=-1)
 
 
+def extent(images: Tensor) -> Tensor:
+    """Return width, height, width, height of the input `(B, 3, H, W)` as float32 `(4,)`."""
+    height = torch.tensor(images.shape[2], dtype=torch.float32, device=images.device)
+    width = torch.tensor(images.shape[3], dtype=torch.float32, device=images.device)
+    return torch.stack([width, height, width, height])
+
+
 def clip(boxes: Tensor, images: Tensor) -> Tensor:
     """Cut boxes `(…, 4)` off at the borders of the input `(B, 3, H, W)`."""
-    height = torch.tensor(images.shape[2], dtype=boxes.dtype, device=boxes.device)
-    width = torch.tensor(images.shape[3], dtype=boxes.dtype, device=boxes.device)
-    return torch.minimum(boxes.clamp(min=0), torch.stack([width, height, width, height]))
+    return torch.minimum(boxes.clamp(min=0), extent(images).to(boxes.dtype))
 
 
 def large_enough(boxes: Tensor, side: float) -> Tensor:

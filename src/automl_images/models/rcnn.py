@@ -1,4 +1,4 @@
-"""Faster R-CNN on several backbones behind the face of `Detector`.
+"""Faster and Mask R-CNN on several backbones behind the face of `Detector`.
 
 Owns building, losses and layer groups. Uses torchvision's region proposal network and heads, whose tensor names are
 kept, but not its image transform: images come preprocessed and padded. Inference stands in `rcnn_inference.py`.
@@ -13,16 +13,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection import FasterRCNN, MaskRCNN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.poolers import initLevelMapper
 
 from automl_images.core.types import Preprocessing
 from automl_images.models.backbones import LayerGroups, LitePyramid, lite_groups, resnet_groups, resnet_pyramid
 from automl_images.models.base import Detector, ExportSpec, Prediction, Target
-from automl_images.models.rcnn_inference import OUTPUTS, BatchedRCNN, unpad
+from automl_images.models.rcnn_inference import MASK_OUTPUTS, OUTPUTS, BatchedRCNN, unpad
 from automl_images.models.shorter_side import IMAGENET_MEAN, IMAGENET_STD, shorter_side
 
 BACKGROUND = "--bg--"
@@ -37,10 +38,14 @@ LITE_PROPOSALS = {
     "box_batch_size_per_image": 128,
 }
 """Fewer proposals than torchvision's 2000: at 320 pixels the others cost time and lie on the same objects."""
+LITE_MASK_LAYERS = (96, 96, 96)
+MASK_INIT = 0.001
+"""Standard deviation of the last weights before a mask: it starts undecided. With torchvision's its loss starts at 20
+and drowns the others."""
 
 
 class RCNNDetector(Detector):
-    """Faster R-CNN; see `Detector` for inputs and outputs."""
+    """Faster R-CNN, or Mask R-CNN where the network has a head for masks; see `Detector` for inputs and outputs."""
 
     def __init__(
         self, network: FasterRCNN, groups: LayerGroups, classes: Sequence[str], preprocessing: Preprocessing
@@ -59,6 +64,9 @@ class RCNNDetector(Detector):
         self.backbone, self.rpn, self.roi_heads = network.backbone, network.rpn, network.roi_heads
         self._groups = groups
         _fix_pooling_scales(self.roi_heads.box_roi_pool)
+        if self.roi_heads.has_mask():
+            _fix_pooling_scales(self.roi_heads.mask_roi_pool)
+            nn.init.normal_(self.roi_heads.mask_predictor.mask_fcn_logits.weight, std=MASK_INIT)
 
     def forward(
         self, images: Tensor, targets: Sequence[Target] | None = None, sizes: Tensor | None = None
@@ -86,7 +94,7 @@ class RCNNDetector(Detector):
         return ExportSpec(
             module=self._inference(),
             inputs=("input",),
-            outputs=OUTPUTS,
+            outputs=MASK_OUTPUTS if self.roi_heads.has_mask() else OUTPUTS,
             dynamic=("batch", "height", "width"),
             decoder="padded_detections",
             labels=(BACKGROUND, *self.classes),
@@ -137,34 +145,39 @@ def _thresholds(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def build_resnet(classes: Sequence[str], hyperparameters: Mapping[str, Any], backbone: str) -> RCNNDetector:
-    """Build torchvision's Faster R-CNN on a ResNet pyramid with random weights.
+def build_resnet(
+    classes: Sequence[str], hyperparameters: Mapping[str, Any], backbone: str, masks: bool = False
+) -> RCNNDetector:
+    """Build torchvision's Faster or Mask R-CNN on a ResNet pyramid with random weights.
 
     Args:
         classes: sorted class names.
         hyperparameters: of `core/hyperparameters.py`, resolved.
         backbone: `resnet18` … `resnet152`.
+        masks: with a head for masks.
     """
     pyramid = resnet_pyramid(backbone)
-    network = FasterRCNN(pyramid, len(classes) + 1, **_thresholds(hyperparameters))
+    network = (MaskRCNN if masks else FasterRCNN)(pyramid, len(classes) + 1, **_thresholds(hyperparameters))
     preprocessing = shorter_side(hyperparameters, IMAGENET_MEAN, IMAGENET_STD)
     return RCNNDetector(network, resnet_groups(pyramid.get_submodule("body")), classes, preprocessing)
 
 
-def build_lite(classes: Sequence[str], hyperparameters: Mapping[str, Any]) -> RCNNDetector:
-    """Build a small Faster R-CNN on EfficientNet-Lite0 with random weights, quick enough for a laptop's processor.
+def build_lite(classes: Sequence[str], hyperparameters: Mapping[str, Any], masks: bool = False) -> RCNNDetector:
+    """Build a small Faster or Mask R-CNN on EfficientNet-Lite0 with random weights, quick enough for a laptop.
 
     Args:
         classes: sorted class names.
         hyperparameters: of `core/hyperparameters.py`, resolved.
+        masks: with a head for masks.
     """
     pyramid = LitePyramid(LITE_CHANNELS)
-    network = FasterRCNN(
-        pyramid,
-        box_head=TwoMLPHead(LITE_CHANNELS * 7 * 7, LITE_HIDDEN),
-        box_predictor=FastRCNNPredictor(LITE_HIDDEN, len(classes) + 1),
-        **LITE_PROPOSALS,
-        **_thresholds(hyperparameters),
-    )
+    parts: dict[str, nn.Module] = {
+        "box_head": TwoMLPHead(LITE_CHANNELS * 7 * 7, LITE_HIDDEN),
+        "box_predictor": FastRCNNPredictor(LITE_HIDDEN, len(classes) + 1),
+    }
+    if masks:
+        parts["mask_head"] = MaskRCNNHeads(LITE_CHANNELS, LITE_MASK_LAYERS, 1)
+        parts["mask_predictor"] = MaskRCNNPredictor(LITE_MASK_LAYERS[-1], LITE_MASK_LAYERS[-1], len(classes) + 1)
+    network = (MaskRCNN if masks else FasterRCNN)(pyramid, **parts, **LITE_PROPOSALS, **_thresholds(hyperparameters))
     preprocessing = shorter_side(hyperparameters, LITE_MEAN, LITE_STD)
     return RCNNDetector(network, lite_groups(pyramid.body), classes, preprocessing)

@@ -1,37 +1,30 @@
-"""Where pretrained weights come from, and putting them into a network.
+"""What a network starts from, and putting weights into it.
 
-Owns the order: the user's file, the local cache, the hub, what an installed package carries, random with a warning.
-Which weights suit which model stands in `catalogue.py`. Nothing is unpickled but tensors (`weights_only=True`), and a
-file whose name promises a hash is held to it.
+Owns the order: the user's file, then the sources of the catalogue, best first, then random with a warning; finding and
+fetching the files is `weight_files.py`'s. Nothing is unpickled but tensors (`weights_only=True`), and a file whose name
+promises a hash is held to it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import logging
-import os
-import re
-import threading
-import urllib.request
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from automl_images.core.errors import ModelError
-from automl_images.core.files import replacing, sha256
+from automl_images.core.files import read_json, sha256
+from automl_images.models import weight_files
+from automl_images.models.base import Network
 
 log = logging.getLogger(__name__)
 
-PROBE_SECONDS = 2.0
-_READ_SECONDS = 20.0
-_CHUNK = 1 << 20
-_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$")
+_RECORDS = ("settings.json", "trial.json")
+"""Files of ours that name the classes of the weights beside them."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,7 +65,7 @@ class WeightSource:
         norm_epsilon: epsilon of the batch norm with which they were trained, where it is not the network's.
     """
 
-    kind: Literal["torchvision", "timm", "package"]
+    kind: weight_files.Kind
     name: str
     target: str
     licence: str
@@ -82,7 +75,7 @@ class WeightSource:
 
 
 def load_weights(
-    network: nn.Module, sources: Sequence[WeightSource], heads: Sequence[str], weights: str | Path | None
+    network: Network, sources: Sequence[WeightSource], heads: Sequence[str], weights: str | Path | None
 ) -> WeightsInfo:
     """Fill a network with the best weights at hand.
 
@@ -100,7 +93,7 @@ def load_weights(
     if str(weights) != "auto":
         return _load_file(network, Path(weights), sources, heads)
     for source in sources:
-        found = _find(source)
+        found = weight_files.find(source.kind, source.name)
         if found is not None:
             origin, path = found
             load_source(network, source, path, heads)
@@ -116,13 +109,23 @@ def load_weights(
     return _random(note)
 
 
-def load_source(network: nn.Module, source: WeightSource, path: Path, heads: Sequence[str]) -> None:
-    """Load a file of a known source into the part of the network that it is for."""
+def is_here(source: WeightSource) -> bool:
+    """Tell whether weights are on this machine, so that no hub is needed."""
+    return weight_files.here(source.kind, source.name) is not None
+
+
+def load_source(network: Network, source: WeightSource, path: Path, heads: Sequence[str]) -> None:
+    """Load a file of a known source into the part of the network that it is for.
+
+    Raises:
+        ModelError: the file is damaged or holds something else.
+    """
     target = network.get_submodule(source.target)
     state = read_state(path)
     if source.by_order:
-        state = matched_by_order(state, target.state_dict(), path)
-    missing = _fill(target, state, heads)
+        wanted = {n: value for n, value in target.state_dict().items() if not _is_head(n, source.target, heads)}
+        state = matched_by_order(state, wanted, path)
+    missing = _fill(network, source.target, state, heads).missing
     if missing:
         raise ModelError(f"{path} lacks tensors of {source.target or 'the network'}: {', '.join(missing[:3])} …")
     if source.norm_epsilon is not None:
@@ -137,7 +140,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise ModelError(f"There is no weights file {path}. Check the path.")
-    promised = _HASH_IN_NAME.search(path.name)
+    promised = weight_files.HASH_IN_NAME.search(path.name)
     if promised and not sha256(path).startswith(promised[1]):
         raise ModelError(
             f"{path} is damaged: its SHA-256 does not start with {promised[1]}. Delete it and fetch it anew."
@@ -166,16 +169,19 @@ def _read(path: Path) -> dict[str, Tensor]:
 def matched_by_order(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Give the leading tensors of `state` the names of `wanted`: same order, shape and last part of the name.
 
+    Counters of batch norm layers are left out on both sides; some files have none.
+
     Raises:
         ModelError: they do not match one to one.
     """
-    pairs = list(zip(wanted.items(), state.items(), strict=False))
+    needed, given = ([pair for pair in tensors.items() if not _is_counter(pair[0])] for tensors in (wanted, state))
+    pairs = list(zip(needed, given, strict=False))
     fits = [
         shape.shape == value.shape and name.rsplit(".", 1)[-1] == other.rsplit(".", 1)[-1]
         for (name, shape), (other, value) in pairs
     ]
-    if len(pairs) < len(wanted) or not all(fits):
-        raise ModelError(f"{path} does not hold the expected network: {sum(fits)} of {len(wanted)} tensors fit.")
+    if len(pairs) < len(needed) or not all(fits):
+        raise ModelError(f"{path} does not hold the expected network: {sum(fits)} of {len(needed)} tensors fit.")
     return {name: value for (name, _), (_, value) in pairs}
 
 
@@ -191,114 +197,99 @@ def _random(note: str) -> WeightsInfo:
     return WeightsInfo("random", "", "", False, note)
 
 
-def _load_file(network: nn.Module, path: Path, sources: Sequence[WeightSource], heads: Sequence[str]) -> WeightsInfo:
+def _load_file(network: Network, path: Path, sources: Sequence[WeightSource], heads: Sequence[str]) -> WeightsInfo:
+    """Load the user's file, of the whole network or of a part that one of the sources is for too."""
     state = read_state(path)
-    targets = dict.fromkeys(["", *(source.target for source in sources)])
-    for target in targets:
-        if not _fill(network.get_submodule(target), state, heads):
+    earlier = _classes_beside(path)
+    fits: dict[str, _Fit] = {}
+    for target in dict.fromkeys(["", *(source.target for source in sources)]):
+        kept = state
+        if earlier is not None and earlier != list(network.classes):
+            kept = {name: value for name, value in state.items() if not _is_head(name, target, heads)}
+        fits[target] = fit = _fill(network, target, kept, heads)
+        if fit.complete:
             part = f"the {target}" if target else "the network"
-            return WeightsInfo(f"file:{path}", sha256(path), "unknown", True, f"Your weights, loaded into {part}.")
-    expected = next(name for name in network.state_dict() if not name.startswith(tuple(heads)))
+            note = f"Your weights, loaded into {part}.{_about_head(network, fit, state, earlier)}"
+            log.info(note)
+            return WeightsInfo(f"file:{path}", sha256(path), "unknown", True, note)
+    best = min(fits.values(), key=lambda fit: len(fit.missing) + len(fit.foreign))
+    reasons = [f"{len(best.missing)} tensors are missing, such as {best.missing[0]!r}"] if best.missing else []
+    reasons += [f"{len(best.foreign)} have no place, such as {best.foreign[0]!r}"] if best.foreign else []
     raise ModelError(
-        f"{path} holds weights of another network: it should have tensors named like {expected!r}, "
-        f"but has names like {next(iter(state))!r}. Use a file saved from the same model."
+        f"{path} holds weights of another network (its first tensor is {next(iter(state))!r}): {'; '.join(reasons)}. "
+        "Use a file saved from the same model."
     )
 
 
-def _fill(target: nn.Module, state: Mapping[str, Tensor], heads: Sequence[str]) -> list[str]:
-    """Load what fits; return the names of tensors that were needed but did not come."""
-    shapes = {name: value.shape for name, value in target.state_dict().items()}
-    fitting = {name: value for name, value in state.items() if shapes.get(name, value.shape) == value.shape}
-    missing = target.load_state_dict(fitting, strict=False).missing_keys
-    return [name for name in missing if not name.startswith(tuple(heads)) and not name.endswith("num_batches_tracked")]
+def _about_head(network: Network, fit: _Fit, state: Mapping[str, Tensor], earlier: Sequence[str] | None) -> str:
+    """Say that the head is new, and why, where it is."""
+    if not fit.fresh:
+        return ""
+    now = len(network.classes)
+    if earlier is not None and len(earlier) != now:
+        return f" New head: {now} classes instead of {len(earlier)}."
+    if earlier is not None:
+        return f" New head: the {now} classes are others than the file's."
+    name = fit.fresh[0]
+    shape = f"{name} is {tuple(state[name].shape)} there" if name in state else "the file has none for them"
+    return f" New head: {now} classes, {shape}."
 
 
-def _find(source: WeightSource) -> tuple[str, Path] | None:
-    finders: dict[str, Callable[[str], tuple[str, Path] | None]] = {
-        "torchvision": _find_torchvision,
-        "timm": _find_timm,
-        "package": _find_in_package,
-    }
-    return finders[source.kind](source.name)
+def _classes_beside(path: Path) -> list[str] | None:
+    """Return the classes of weights that this project wrote, from the record in their folder."""
+    for record in _RECORDS:
+        if path.with_name(record).is_file():
+            content = read_json(path.with_name(record))
+            if isinstance(content, dict) and "classes" in content:
+                return list(content["classes"])
+    return None
 
 
-def _find_torchvision(name: str) -> tuple[str, Path] | None:
-    from torchvision.models import get_weight
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Fit:
+    """Names of tensors that did not fit.
 
-    url = get_weight(name).url
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
-    if path.is_file():
-        return "cache", path
-    return (
-        ("hub", path) if reachable(f"{urlsplit(url).scheme}://{urlsplit(url).netloc}") and _fetch(url, path) else None
-    )
-
-
-def _find_timm(repository: str) -> tuple[str, Path] | None:
-    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    folder = os.environ.get("HF_HUB_CACHE")
-    cached = try_to_load_from_cache(repository, "model.safetensors", cache_dir=folder)
-    if isinstance(cached, str):
-        return "cache", Path(cached)
-    if not reachable(constants.ENDPOINT):
-        return None
-    try:
-        return "hub", Path(
-            hf_hub_download(repository, "model.safetensors", cache_dir=folder, etag_timeout=_READ_SECONDS)
-        )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        log.warning("Fetching %s failed: %s. Going on without it.", repository, error)
-        return None
-
-
-def _find_in_package(name: str) -> tuple[str, Path] | None:
-    package, pattern = name.split(":")
-    spec = importlib.util.find_spec(package)
-    folders = spec.submodule_search_locations if spec else None
-    files = [path for folder in folders or () for path in sorted(Path(folder).glob(pattern))]
-    return ("package", files[0]) if files else None
-
-
-@lru_cache
-def reachable(address: str) -> bool:
-    """Tell whether a hub answers within two seconds; asked once, and never when HF_HUB_OFFLINE is set.
-
-    The question runs in a thread of its own because resolving a name cannot be given a time limit.
+    Attributes:
+        missing: were needed but did not come; foreign: came, but are a deeper network's; fresh: heads that stay random.
     """
-    if os.environ.get("HF_HUB_OFFLINE", "").strip().lower() in {"1", "true", "yes", "on"}:
-        return False
-    answers: list[bool] = []
-    thread = threading.Thread(target=lambda: answers.append(_answers(address)), daemon=True)
-    thread.start()
-    thread.join(PROBE_SECONDS)
-    return bool(answers and answers[0])
+
+    missing: list[str]
+    foreign: list[str]
+    fresh: list[str]
+
+    @property
+    def complete(self) -> bool:
+        return not self.missing and not self.foreign
 
 
-def _answers(address: str) -> bool:
-    request = urllib.request.Request(address, method="HEAD")  # noqa: S310 - the address comes from torchvision or the hub's client
-    try:
-        urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()  # noqa: S310
-    except urllib.error.HTTPError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return True
+def _fill(network: Network, target: str, state: dict[str, Tensor], heads: Sequence[str]) -> _Fit:
+    """Load what fits by name and shape into the submodule `target`."""
+    part = network.get_submodule(target)
+    shapes = {name: value.shape for name, value in part.state_dict().items()}
+    adapted = network.adapted(state)
+    fitting = {name: value for name, value in adapted.items() if shapes.get(name, value.shape) == value.shape}
+    absent = [name for name in part.load_state_dict(fitting, strict=False).missing_keys if not _is_counter(name)]
+    unknown = [name for name in state if name not in shapes and not _is_counter(name)]
+    return _Fit(
+        missing=[name for name in absent if not _is_head(name, target, heads)],
+        foreign=[name for name in unknown if not _is_head(name, target, heads) and _is_deeper(part, name)],
+        fresh=[name for name in absent if _is_head(name, target, heads)],
+    )
 
 
-def _fetch(url: str, path: Path) -> bool:
-    """Download to `path`, all or nothing; False with a warning when that fails."""
-    log.info("Fetching %s", url)
-    try:
-        with urllib.request.urlopen(url, timeout=_READ_SECONDS) as answer, replacing(path) as temporary:  # noqa: S310
-            with temporary.open("wb") as stream:
-                while chunk := answer.read(_CHUNK):
-                    stream.write(chunk)
-            promised = _HASH_IN_NAME.search(path.name)
-            if promised and not sha256(temporary).startswith(promised[1]):
-                raise OSError(f"what arrived is not the file whose SHA-256 starts with {promised[1]}")
-    except OSError as error:
-        log.warning("Fetching %s failed: %s. Going on without it.", url, error)
-        return False
-    return True
+def _is_head(name: str, target: str, heads: Sequence[str]) -> bool:
+    return f"{target}.{name}".removeprefix(".").startswith(tuple(heads))
+
+
+def _is_counter(name: str) -> bool:
+    return name.endswith("num_batches_tracked")
+
+
+def _is_deeper(part: nn.Module, name: str) -> bool:
+    """Tell whether a tensor is of an element behind the last one of a sequence, as in a deeper ResNet."""
+    for piece in name.split(".")[:-1]:
+        children = dict(part.named_children())
+        if piece not in children:
+            return isinstance(part, nn.Sequential | nn.ModuleList) and piece.isdigit()
+        part = children[piece]
+    return False

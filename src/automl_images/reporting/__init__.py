@@ -1,6 +1,7 @@
 """One self-contained page about a run, and its charts.
 
 `report.py` is the front door. `charts.py` decides what charts show, `svg.py` draws them for the page, `sections.py`
-turns results into tables, `advice.py` into sentences, `command.py` into the command that repeats the run. What the
-numbers mean is decided elsewhere: `evaluation/`, `export/parity.py`, `data/`.
+and `confusion.py` turn results into tables, `advice.py` into sentences, `command.py` into the command that repeats the
+run. All show what the results hold and know no task. What the numbers mean is decided elsewhere: `evaluation/`,
+`export/parity.py`, `data/`.
 """

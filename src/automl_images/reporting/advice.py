@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from automl_images.reporting.charts import confusion_rows, words
+from automl_images.reporting.charts import main_number, words
+from automl_images.reporting.confusion import confusion_rows
 
 WIDE_INTERVAL = 0.1
 WEAK_CLASS = 0.1
 OFTEN_TAKEN_FOR = 0.1
+FEW_IMAGES = 20
+BETTER_F1 = 0.1
+_NAMED = 3
 
 
 def advice(
@@ -18,6 +22,7 @@ def advice(
     trials: int,
     evaluation: Mapping[str, Any],
     findings: Mapping[str, Mapping[str, Any]],
+    learnt: Mapping[str, int],
 ) -> list[str]:
     """Return sentences, the most important first; none where all is well.
 
@@ -27,6 +32,7 @@ def advice(
         trials: how many there were.
         evaluation: with `interval`, `per_label_metrics`, `per_image`, `confusion_matrix`.
         findings: code to `severity` and `count`.
+        learnt: class name to number of training images.
     """
     return [
         *_about_weights(settings.get("weights", {})),
@@ -34,6 +40,8 @@ def advice(
         *_about_length(best_trial),
         *_about_interval(evaluation, words(str(best_trial.get("primary_metric", "metric")))),
         *_about_classes(evaluation),
+        *_about_few_images(learnt),
+        *_about_thresholds(evaluation),
         *_about_search(trials),
     ]
 
@@ -68,7 +76,7 @@ def _about_interval(evaluation: Mapping[str, Any], metric: str) -> Iterator[str]
     interval = evaluation.get("interval") or {}
     width = interval.get("high", 0) - interval.get("low", 0)
     if interval.get("low", -1) >= 0 and width > WIDE_INTERVAL:
-        images = len(evaluation.get("per_image", {}).get("true_positives", []))
+        images = max((len(values) for values in evaluation.get("per_image", {}).values()), default=0)
         yield (
             f"The {metric} is known only to ±{width / 2:.2f}, as it was measured on {images} images. Judge two models "
             "by it only when they differ by more, or label more validation images."
@@ -76,15 +84,17 @@ def _about_interval(evaluation: Mapping[str, Any], metric: str) -> Iterator[str]
 
 
 def _about_classes(evaluation: Mapping[str, Any]) -> Iterator[str]:
-    rows = [row for row in evaluation.get("per_label_metrics", []) if row["average_precision"] >= 0]
+    every = evaluation.get("per_label_metrics", [])
+    main = main_number(every)
+    rows = [row for row in every if row[main] >= 0]
     if len(rows) < 2:
         return
-    mean = sum(row["average_precision"] for row in rows) / len(rows)
-    worst = min(rows, key=lambda row: row["average_precision"])
-    if worst["average_precision"] < mean - WEAK_CLASS:
-        name = worst["class_name"]
+    mean = sum(row[main] for row in rows) / len(rows)
+    worst = min(rows, key=lambda row: row[main])
+    if worst[main] < mean - WEAK_CLASS:
+        name, measure = worst["class_name"], {"f1_score": "F1"}.get(main, words(main))
         yield (
-            f"{name} is the weakest class: average precision {worst['average_precision']:.2f} against a mean of "
+            f"{name} is the weakest class: {measure} {worst[main]:.2f} against a mean of "
             f"{mean:.2f}{_taken_for(evaluation, name)}. More images of it help most."
         )
 
@@ -97,7 +107,31 @@ def _taken_for(evaluation: Mapping[str, Any], name: str) -> str:
     share, other = max((share, column) for share, column in zip(row["shares"], columns, strict=True) if column != name)
     if share < OFTEN_TAKEN_FOR:
         return ""
-    return f"; {share:.0%} are missed" if other == columns[-1] else f"; {share:.0%} are taken for {other}"
+    is_class = any(other == row["name"] for row in rows)
+    return f"; {share:.0%} are taken for {other}" if is_class else f"; {share:.0%} are missed"
+
+
+def _about_few_images(learnt: Mapping[str, int]) -> Iterator[str]:
+    few = sorted((count, name) for name, count in learnt.items() if count < FEW_IMAGES)
+    if few:
+        named = ", ".join(f"{name} ({count})" for count, name in few[:_NAMED])
+        more = f" and {len(few) - _NAMED} more classes" if len(few) > _NAMED else ""
+        yield f"Fewer than {FEW_IMAGES} training images show {named}{more}: label more of them."
+
+
+def _about_thresholds(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    """Name the classes that one score for all does not suit, where each class is told by a score of its own."""
+    threshold = evaluation.get("operating_threshold")
+    rows = [row for row in evaluation.get("per_label_metrics", []) if {"f1_score", "best_f1"} <= row.keys()]
+    gains = sorted((row["f1_score"] - row["best_f1"], row["class_name"], row) for row in rows if row["f1_score"] >= 0)
+    better = [row for gain, _, row in gains if gain < -BETTER_F1]
+    if better and threshold is not None:
+        named = ", ".join(f"{row['class_name']} from {row['best_threshold']:.2f}" for row in better[:_NAMED])
+        yield (
+            f"A threshold of its own suits {len(better)} of {len(rows)} classes better than the score of "
+            f"{threshold:g} for all: {named}. On these images F1 rises by up to "
+            f"{better[0]['best_f1'] - better[0]['f1_score']:.2f}."
+        )
 
 
 def _about_search(trials: int) -> Iterator[str]:

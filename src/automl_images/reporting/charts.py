@@ -18,9 +18,12 @@ PALETTE = ("#3f7fc4", "#d9762b", "#3b9c72", "#b3589a", "#7b6bd0", "#ad8a2e", "#3
 """Middle tones that read on white and on black; neighbours differ for colour-blind readers too."""
 
 MUTED = "#9aa3ad"
+WORST_SHOWN, GREY_SHOWN = 5, 40
+"""Of many classes: how many of the weakest have a colour, and how many of the next are drawn in grey."""
+
 _INK = "#77808a"
 _GRID = "rgba(128, 138, 150, 0.22)"
-_WORST_SHOWN = 5
+_SHORT = {"iou": "IoU", "auc": "AUC", "f1": "F1"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,7 +60,18 @@ class Panel:
 
 def words(name: str) -> str:
     """Return a name of the code as words: `mean_average_precision` as `mean average precision`."""
-    return name.replace("_", " ")
+    return " ".join(_SHORT.get(word, word) for word in name.split("_"))
+
+
+def main_number(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return by which number classes are compared: F1 where each image has classes, average precision of objects."""
+    return "f1_score" if rows and "f1_score" in rows[0] else "average_precision"
+
+
+def weakest_first(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the rows of classes by rising main number; those in which it is undefined (-1) come last."""
+    name = main_number(rows)
+    return sorted(rows, key=lambda row: (row[name] < 0, row[name], row["class_name"]))
 
 
 def learning_panels(curves: pd.DataFrame, primary_metric: str) -> list[Panel]:
@@ -82,24 +96,26 @@ def learning_panels(curves: pd.DataFrame, primary_metric: str) -> list[Panel]:
     return [panel for panel in panels if panel.series]
 
 
-def precision_recall_panel(evaluation: Mapping[str, Any]) -> Panel:
-    """Return precision over recall of all classes; of many classes only the worst have a colour of their own.
+def evaluation_panels(evaluation: Mapping[str, Any]) -> list[Panel]:
+    """Return every curve that an evaluation has, in fixed order: precision over recall, ROC, gains, lift, calibration.
 
     Args:
-        evaluation: with `pr_curves` and `per_label_metrics`; undefined points (-1) are left out.
+        evaluation: with `pr_curves` and, where the model gives each class a probability, `roc_curves`, `gain_curves`,
+            `lift_curves` and `calibration_curve`: name (of a class, or `all classes`) to `x` and `y`. Rows of
+            `per_label_metrics` name the classes. Undefined points (-1) are left out.
     """
+    panels = [precision_recall_panel(evaluation), *(_curves_panel(evaluation, kind) for kind in _KINDS)]
+    return [panel for panel in panels if panel.series]
+
+
+def precision_recall_panel(evaluation: Mapping[str, Any]) -> Panel:
+    """Return precision over recall of all classes; see `evaluation_panels`."""
     curves = evaluation.get("pr_curves", {})
-    rows = evaluation.get("per_label_metrics", [])
-    names = [row["class_name"] for row in sorted(rows, key=lambda row: (row["average_precision"], row["class_name"]))]
-    coloured = sorted(names) if len(names) <= len(PALETTE) else names[:_WORST_SHOWN]
-    colours = {name: PALETTE[i] for i, name in enumerate(coloured)}
-    lines = [
-        _curve(name if name in colours else "", curves[f"pr_curve_{name}"], colours.get(name, MUTED))
-        for name in [*(n for n in names if n not in colours), *coloured]
-        if f"pr_curve_{name}" in curves
-    ]
-    if len(names) > 1 and "pr_curve" in curves:
-        lines.append(_curve("all classes", curves["pr_curve"], _INK, strong=True))
+    prefix = "pr_curve_"
+    by_class = {name.removeprefix(prefix): curve for name, curve in curves.items() if name.startswith(prefix)}
+    lines = [_precision_recall_line(look, by_class[look.label]) for look in _looks(evaluation, by_class)]
+    if len(by_class) > 1 and "pr_curve" in curves:
+        lines.append(_precision_recall_line(_MEAN, curves["pr_curve"]))
     shown = tuple(line for line in lines if line.x)
     return Panel("precision over recall", "recall", shown, (0.0, 1.0), (0.0, 1.0))
 
@@ -109,54 +125,9 @@ def learning_curves(curves: pd.DataFrame, primary_metric: str) -> go.Figure:
     return _figure(learning_panels(curves, primary_metric))
 
 
-def precision_recall(evaluation: Mapping[str, Any]) -> go.Figure:
-    """Return the precision-recall curves as a Plotly figure; see `precision_recall_panel`."""
-    return _figure([precision_recall_panel(evaluation)])
-
-
-def confusion_matrix(evaluation: Mapping[str, Any]) -> go.Figure:
-    """Return who was taken for whom as a Plotly heat map.
-
-    Colour is the share of a row, text the count; the last row are detections where nothing was annotated.
-    """
-    import plotly.graph_objects as go
-
-    columns, rows = confusion_rows(evaluation)
-    figure = go.Figure(
-        go.Heatmap(
-            z=[row["shares"] for row in rows],
-            text=[["" if count is None else str(count) for count in row["counts"]] for row in rows],
-            x=columns,
-            y=[row["name"] for row in rows],
-            texttemplate="%{text}",
-            colorscale=[[0, "rgba(63, 127, 196, 0.04)"], [1, PALETTE[0]]],
-            showscale=False,
-            zmin=0,
-            zmax=1,
-        )
-    )
-    figure.update_layout(template=_template(), xaxis_title="predicted", yaxis_title="annotated")
-    return figure.update_yaxes(autorange="reversed")
-
-
-def confusion_rows(evaluation: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
-    """Return the matrix ready to show: column names, and rows of `name`, `counts` and `shares` (of the row, in [0, 1]).
-
-    The row `background` counts detections that took no object; it has no count in the column of missed objects.
-    """
-    matrix = evaluation.get("confusion_matrix")
-    if not matrix:
-        return [], []
-    columns = list(matrix["class_labels"])
-    rows = [*zip(columns, matrix["matrix"], strict=False)]
-    if "background" in matrix:
-        rows.append(("background", [*matrix["background"], None]))
-    return columns, [{"name": name, "counts": counts, "shares": _shares(counts)} for name, counts in rows]
-
-
-def _shares(counts: Sequence[int | None]) -> list[float]:
-    total = sum(count or 0 for count in counts) or 1
-    return [round((count or 0) / total, 4) for count in counts]
+def evaluation_curves(evaluation: Mapping[str, Any]) -> go.Figure:
+    """Return every curve of an evaluation as one Plotly figure; see `evaluation_panels`."""
+    return _figure(evaluation_panels(evaluation))
 
 
 def _best_trial(curves: pd.DataFrame, metric: str) -> Any:
@@ -186,14 +157,86 @@ def _line(trial: Any, rows: pd.DataFrame, colour: str | None, best: Any, alone: 
     return Series(named, tuple(epochs), tuple(values), paint, hints, strong=is_best)
 
 
-def _curve(name: str, curve: Mapping[str, Sequence[float]], colour: str, strong: bool = False) -> Series:
-    points: dict[tuple[float, float], float] = {}
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Look:
+    """How the curve of a class is drawn; classes that are not `named` are grey, without entry in the legend."""
+
+    label: str
+    colour: str = MUTED
+    named: bool = False
+    strong: bool = False
+
+    def series(self, points: Mapping[tuple[float, float], str]) -> Series:
+        """Return the line through points, each with its hint; grey lines have none, which keeps pages small."""
+        hints = tuple(f"{self.label}: {hint}" for hint in points.values()) if self.named else ()
+        name = self.label if self.named else ""
+        return Series(name, tuple(x for x, _ in points), tuple(y for _, y in points), self.colour, hints, self.strong)
+
+
+_MEAN = _Look("all classes", _INK, named=True, strong=True)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Kind:
+    """A chart of curves given as `x` and `y`, with the line of a model that knows nothing (or everything)."""
+
+    key: str
+    title: str
+    x_title: str
+    baseline: str
+    y_title: str
+    line: tuple[tuple[float, float], tuple[float, float]] = ((0.0, 1.0), (0.0, 1.0))
+    y_range: tuple[float, float] | None = (0.0, 1.0)
+
+
+_KINDS = (
+    _Kind("roc_curves", "ROC", "false positive rate", "chance", "true positive rate"),
+    _Kind("gain_curves", "cumulative gains", "share of images, most likely first", "random order", "share found"),
+    _Kind(
+        "lift_curves",
+        "lift",
+        "share of images, most likely first",
+        "random order",
+        "lift",
+        ((0.0, 1.0), (1.0, 1.0)),
+        None,
+    ),
+    _Kind("calibration_curve", "calibration", "predicted probability", "perfect", "observed share"),
+)
+
+
+def _curves_panel(evaluation: Mapping[str, Any], kind: _Kind) -> Panel:
+    curves = evaluation.get(kind.key) or {}
+    looks = _looks(evaluation, curves)
+    if len(looks) > 1 and _MEAN.label in curves:
+        looks.append(_MEAN)
+    lines = [line for look in looks if (line := look.series(_points(curves[look.label], kind))).x]
+    if lines:
+        lines.append(Series(kind.baseline, *kind.line, MUTED, dashed=True))
+    title = kind.title if kind.title == kind.y_title else f"{kind.title}: {kind.y_title}"
+    return Panel(title, kind.x_title, tuple(lines), (0.0, 1.0), kind.y_range)
+
+
+def _points(curve: Mapping[str, Sequence[float]], kind: _Kind) -> dict[tuple[float, float], str]:
+    pairs = [(x, y) for x, y in zip(curve["x"], curve["y"], strict=True) if x >= 0 and y >= 0]
+    return {(x, y): f"{kind.x_title} {x:.2f}, {kind.y_title} {y:.2f}" for x, y in pairs}
+
+
+def _looks(evaluation: Mapping[str, Any], curves: Mapping[str, Any]) -> list[_Look]:
+    """Return the classes that have a curve, in drawing order; of many classes only the weakest have a colour."""
+    names = [row["class_name"] for row in weakest_first(evaluation.get("per_label_metrics", []))]
+    coloured = sorted(names) if len(names) <= len(PALETTE) else names[:WORST_SHOWN]
+    grey = [name for name in names if name not in coloured][:GREY_SHOWN]
+    looks = [_Look(n) for n in grey] + [_Look(n, PALETTE[i], named=True) for i, n in enumerate(coloured)]
+    return [look for look in looks if look.label in curves]
+
+
+def _precision_recall_line(look: _Look, curve: Mapping[str, Sequence[float]]) -> Series:
+    points: dict[tuple[float, float], str] = {}
     for threshold, precision, recall in zip(curve["thresholds"], curve["precision"], curve["recall"], strict=True):
-        if precision >= 0 and recall >= 0:
-            points[recall, precision] = threshold  # of equal points the highest threshold
-    text = f"{name}: " if name else ""
-    hints = tuple(f"{text}score ≥ {t:.2f}: precision {p:.2f}, recall {r:.2f}" for (r, p), t in points.items())
-    return Series(name, tuple(r for r, _ in points), tuple(p for _, p in points), colour, hints, strong)
+        if precision >= 0 and recall >= 0:  # of equal points the highest threshold
+            points[recall, precision] = f"score ≥ {threshold:.2f}: precision {precision:.2f}, recall {recall:.2f}"
+    return look.series(points)
 
 
 def _figure(panels: Sequence[Panel]) -> go.Figure:
@@ -202,22 +245,29 @@ def _figure(panels: Sequence[Panel]) -> go.Figure:
 
     if not panels:
         return go.Figure(layout={"template": _template()})
-    figure = make_subplots(1, len(panels), subplot_titles=[panel.title for panel in panels])
-    for column, panel in enumerate(panels, 1):
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    titles = [panel.title for panel in panels]
+    figure = make_subplots(rows, columns, subplot_titles=titles, vertical_spacing=0.36 / rows)
+    shown: set[str] = set()
+    for i, panel in enumerate(panels):
+        at = {"row": i // columns + 1, "col": i % columns + 1}
         for line in panel.series:
-            figure.add_trace(_trace(line), 1, column)
-        figure.update_xaxes(title=panel.x_title, range=panel.x_range, row=1, col=column)
-        figure.update_yaxes(range=panel.y_range, row=1, col=column)
-    return figure.update_layout(template=_template(), height=420)
+            figure.add_trace(_trace(line, in_legend=bool(line.name) and line.name not in shown), **at)
+            shown.add(line.name)
+        figure.update_xaxes(title=panel.x_title, range=panel.x_range, **at)
+        figure.update_yaxes(range=panel.y_range, **at)
+    return figure.update_layout(template=_template(), height=420 * rows, legend_y=-0.2 / rows)
 
 
-def _trace(line: Series) -> go.Scatter:
+def _trace(line: Series, in_legend: bool) -> go.Scatter:
     import plotly.graph_objects as go
 
     looks = {"color": line.colour, "width": 3 if line.strong else 1.6, "dash": "dash" if line.dashed else "solid"}
     mode = "lines" if len(line.x) > 1 else "markers"
     hover = {"hovertext": line.hints, "hoverinfo": "text"} if line.hints else {}
-    return go.Scatter(x=line.x, y=line.y, name=line.name, mode=mode, line=looks, showlegend=bool(line.name), **hover)
+    group = {"legendgroup": line.name, "showlegend": in_legend}
+    return go.Scatter(x=line.x, y=line.y, name=line.name, mode=mode, line=looks, **group, **hover)
 
 
 def _template() -> go.layout.Template:

@@ -20,8 +20,9 @@ from PIL import Image
 from automl_images.core.errors import unknown_name
 from automl_images.reporting import sections, svg
 from automl_images.reporting.advice import advice
-from automl_images.reporting.charts import confusion_rows, learning_panels, precision_recall_panel, words
+from automl_images.reporting.charts import GREY_SHOWN, PALETTE, WORST_SHOWN, evaluation_panels, learning_panels, words
 from automl_images.reporting.command import reproduce
+from automl_images.reporting.confusion import confusion_rows, most_confused
 from automl_images.reporting.environment import environment
 from automl_images.reporting.pictures import jpeg_uri
 
@@ -45,7 +46,8 @@ class ReportContent:
         settings: of the best model, the content of settings.json.
         parity: torch against onnxruntime, see `export.parity.ParityReport.as_dict`.
         metrics: flat numbers by name; -1 or None where undefined.
-        evaluation: tables and curves, see `evaluation.detection.Evaluation.as_dict`, and `interval`.
+        evaluation: tables and curves, and `interval`; the page shows what it holds, see `charts.evaluation_panels`,
+            `sections.class_table`, `confusion.confusion_rows`.
         pictures: `best` and `worst` predictions: lists of `image` (uint8 RGB array) and `caption`.
     """
 
@@ -91,7 +93,6 @@ def _breakable(name: Any) -> Markup:
 def _view(content: ReportContent) -> dict[str, Any]:
     """Return the names that the templates know."""
     primary = content.best_trial["primary_metric"]
-    columns, rows = confusion_rows(content.evaluation)
     sides = sections.data_sides(content.conversion)
     weights = content.settings.get("weights", {})
     return {
@@ -106,9 +107,12 @@ def _view(content: ReportContent) -> dict[str, Any]:
         "weights": {**weights, "shown": sections.weights_source(weights)},
         "learning": [svg.drawing(panel) for panel in learning_panels(content.curves, primary)],
         "metrics": sections.metric_rows(content.metrics, primary),
-        "classes": sections.class_rows(content.evaluation),
-        "precision_recall": svg.drawing(precision_recall_panel(content.evaluation)),
-        "confusion": {"columns": columns, "rows": rows},
+        "objects": sections.has_objects(content.conversion),
+        "classes": sections.class_table(content.evaluation),
+        "evaluated": [svg.drawing(panel) for panel in evaluation_panels(content.evaluation)],
+        "chart_note": _chart_note(len(content.settings.get("classes", []))),
+        "confusion": _confusion(content.evaluation),
+        "parity": sections.parity_table(content.parity),
         "pictures": {side: _embedded(items) for side, items in content.pictures.items()},
         "environment": environment(),
         "reproduce": reproduce(content.task, content.options),
@@ -132,9 +136,24 @@ def _headline(content: ReportContent, primary: str) -> dict[str, Any]:
     }
 
 
+def _chart_note(classes: int) -> str:
+    if classes <= len(PALETTE):
+        return ""
+    others = classes - WORST_SHOWN
+    grey = f"the next {GREY_SHOWN}" if others > GREY_SHOWN else "the others"
+    return f"Of {classes} classes the {WORST_SHOWN} weakest have a colour; {grey} are grey."
+
+
+def _confusion(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    columns, rows = confusion_rows(evaluation)
+    shown, kept = most_confused(columns, rows)
+    return {"columns": shown, "rows": kept, "left_out": len(rows) - len(kept)}
+
+
 def _advice(content: ReportContent, sides: Sequence[Mapping[str, Any]]) -> list[str]:
     findings = {entry["code"]: entry for side in sides for entry in side["findings"]}
-    return advice(content.settings, content.best_trial, len(content.trials), content.evaluation, findings)
+    learnt = {name: entry["training_images"] for name, entry in content.split.get("classes", {}).items()}
+    return advice(content.settings, content.best_trial, len(content.trials), content.evaluation, findings, learnt)
 
 
 def _embedded(items: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

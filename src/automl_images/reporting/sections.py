@@ -12,10 +12,37 @@ from typing import Any
 
 import pandas as pd
 
-from automl_images.reporting.charts import words
+from automl_images.reporting.charts import main_number, weakest_first, words
 
 DASH = "–"
 EXAMPLES = 3
+_CLASS_COLUMNS = {
+    "average_precision": "Average precision",
+    "precision": "Precision",
+    "recall": "Recall",
+    "f1_score": "F1",
+    "auc": "AUC",
+    "iou": "IoU",
+    "best_threshold": "Best threshold",
+    "best_f1": "F1 there",
+    "ground_truths": "Objects",
+    "support": "Images",
+}
+_OF_THRESHOLDS = ("best_threshold", "best_f1")
+_PARITY_COLUMNS = {
+    "images": "Images",
+    "detections": "Compared",
+    "largest_box_difference": "Largest box difference, px",
+    "largest_mask_difference": "Largest mask difference, 1 − IoU",
+    "largest_score_difference": "Largest score difference",
+    "label_mismatches": "Other labels",
+    "unmatched": "Unmatched",
+}
+_OBJECT_KINDS = ("boxes", "polygons")
+_WORDS_OF_KIND = {
+    "class": {"objects": "", "empty_images": ""},
+    "classes": {"objects": "labels", "empty_images": "images without a class"},
+}
 _FIXED_COLUMNS = ("job", "trial", "status", "model_name", "epochs", "best_epoch", "seconds", "note", "folder")
 
 
@@ -77,11 +104,48 @@ def _differs(trials: pd.DataFrame, name: str) -> bool:
     return bool((groups.nunique() > 1).any())
 
 
-def class_rows(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for each class, the weakest first; `average_precision` also as share of the bar beside it."""
+def class_table(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the numbers of each class, the weakest first, and their averages.
+
+    Returns:
+        `columns` (titles of what the rows hold, the number that classes are compared by first; thresholds only where
+        one is in use), and `rows` and `averages` of `name`, `values` (texts) and `share` (of the first value's bar).
+    """
     rows = evaluation.get("per_label_metrics", [])
-    ordered = sorted(rows, key=lambda row: (row["average_precision"], row["class_name"]))
-    return [{**row, "share": max(0.0, row["average_precision"])} for row in ordered]
+    averages = evaluation.get("averages") or []
+    main = main_number(rows)
+    unused = _OF_THRESHOLDS if evaluation.get("operating_threshold") is None else ()
+    measured = [name for name in _CLASS_COLUMNS if rows and name in rows[0] and name not in unused]
+    names = sorted(measured, key=lambda name: name != main)
+    return {
+        "columns": [_CLASS_COLUMNS[name] for name in names],
+        "rows": [_class_row(row, names) for row in weakest_first(rows)],
+        "averages": [_class_row(row, names) for row in averages],
+    }
+
+
+def _class_row(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    values = [number(row.get(name), 2 if name == "best_threshold" else 3) for name in names]
+    return {"name": row["class_name"], "values": values, "share": max(0.0, row[names[0]])}
+
+
+def parity_table(parity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the comparisons of torch and ONNX: `columns` (titles of what was measured) and `rows`.
+
+    Args:
+        parity: with `cases`; what is None in all of them was not compared.
+    """
+    cases = parity.get("cases", [])
+    names = [name for name in _PARITY_COLUMNS if any(case.get(name) is not None for case in cases)]
+    rows = [
+        {"name": case["name"], "passed": case["passed"], "values": [_difference(case.get(name)) for name in names]}
+        for case in cases
+    ]
+    return {"columns": [_PARITY_COLUMNS[name] for name in names], "rows": rows}
+
+
+def _difference(value: Any) -> str:
+    return f"{value:.2g}" if isinstance(value, float) else number(value)
 
 
 def metric_rows(metrics: Mapping[str, Any], primary: str) -> list[dict[str, Any]]:
@@ -105,14 +169,25 @@ def _side(name: str, side: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": name,
         "summary": summary,
-        "facts": {
-            words(key): value for key, value in summary.items() if isinstance(value, int | str) and key != "kind"
-        },
+        "facts": _facts(summary),
         "classes": _class_counts(summary.get("classes", {})),
         "boxes": summary.get("box_sizes"),
         "quantiles": _quantiles(summary),
         "findings": _grouped(side.get("findings", []), summary.get("findings", {})),
     }
+
+
+def _facts(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plain counts by name; where images have classes, not objects, some are named otherwise or left out."""
+    named = _WORDS_OF_KIND.get(summary.get("kind", ""), {})
+    plain = {key: value for key, value in summary.items() if isinstance(value, int | str) and key != "kind"}
+    return {words(named.get(key, key)): value for key, value in plain.items() if named.get(key, key)}
+
+
+def has_objects(conversion: Mapping[str, Any]) -> bool:
+    """Tell whether labels are objects in the images, which are counted and drawn, rather than classes of images."""
+    kinds = {side["summary"].get("kind") for side in data_sides(conversion)}
+    return bool(kinds.intersection(_OBJECT_KINDS))
 
 
 def _class_counts(classes: Mapping[str, Mapping[str, int]]) -> list[dict[str, Any]]:

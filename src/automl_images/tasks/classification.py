@@ -22,6 +22,7 @@ from automl_images.data.mltable import classes_from_response, classes_to_respons
 from automl_images.evaluation.bootstrap import mean_interval
 from automl_images.evaluation.classification import classification_metrics, evaluate_classification
 from automl_images.export.onnx import export_onnx
+from automl_images.export.parity import Tolerances
 from automl_images.export.parity_classification import check_class_parity
 from automl_images.export.torch_backend import TorchBackend
 from automl_images.inference.classification_predictor import ClassificationPredictor
@@ -105,8 +106,7 @@ class Classification(TaskAdapter):
             cast(ClassificationPredictor, load_predictor(onnx_model)),
             [read_image(row["image_url"]) for row in some],
             lambda found: classification_metrics(found, truth, multilabel=self.multilabel)[self.primary_metric],
-            score_tolerance=options["score_tolerance"],
-            metric_tolerance=options["metric_tolerance"],
+            tolerances=Tolerances(scores=options["score_tolerance"], metric=options["metric_tolerance"]),
         )
         return report.as_dict()
 
@@ -139,7 +139,7 @@ class Classification(TaskAdapter):
         )
         seed = model.settings["hyperparameters"]["random_seed"]
         interval = mean_interval([float(value) for value in evaluation.per_image["correct"]], seed=seed)
-        cut = f", probability above {evaluation.operating_threshold:g}" if self.multilabel else ""
+        cut = f", probability from {evaluation.operating_threshold:g}" if self.multilabel else ""
         definition = f"{self.primary_metric} over images{cut}"
         return evaluation.metrics, {
             **evaluation.as_dict(),
@@ -169,7 +169,7 @@ class Classification(TaskAdapter):
 
     def _said(self, prediction: Mapping[str, Any], threshold: float) -> str:
         ranked = sorted(zip(prediction["probs"], prediction["labels"], strict=True), reverse=True)
-        chosen = [pair for pair in ranked if pair[0] > threshold] if self.multilabel else ranked[:1]
+        chosen = [pair for pair in ranked if pair[0] >= threshold] if self.multilabel else ranked[:1]
         return ", ".join(f"{name} {probability:.2f}" for probability, name in chosen) or "nothing"
 
     def _annotated(self, row: Row) -> str:

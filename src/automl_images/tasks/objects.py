@@ -145,10 +145,9 @@ class FindingObjects(TaskAdapter):
             operating_threshold=values["box_score_threshold"],
         )
         interval = mean_average_precision_interval(evaluation.matches, seed=values["random_seed"])
-        definition = (
-            f"{'masks, ' if self.masks else ''}{'COCO' if metric_type == 'coco' else 'VOC'}, overlap {values['validation_iou_threshold']:g}, "
-            f"scores from {EVALUATION_SCORE if options['score_threshold'] is None else options['score_threshold']:g}"
-        )
+        lowest = EVALUATION_SCORE if options["score_threshold"] is None else options["score_threshold"]
+        kind = f"{'masks, ' if self.masks else ''}{'COCO' if metric_type == 'coco' else 'VOC'}"
+        definition = f"{kind}, overlap {values['validation_iou_threshold']:g}, scores from {lowest:g}"
         return evaluation.metrics, {
             **evaluation.as_dict(),
             "interval": interval.as_dict(),

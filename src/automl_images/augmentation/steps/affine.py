@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from automl_images.augmentation.canvas import GREY, Colour, compose, resize
+from automl_images.augmentation.canvas import GREY, Colour, compose
 from automl_images.augmentation.draws import uniform
 from automl_images.augmentation.sample import Sample, plain
 from automl_images.augmentation.steps.base import STEPS, LoadOther, Parameters, StepType
@@ -72,7 +72,7 @@ def _window(sample: Sample, scale: float, p: WindowParameters) -> Sample:
     x0, x1, place_x, width = _span(left, side, sample.width, p.size)
     zoom = torch.tensor([width / (x1 - x0), height / (y1 - y0)])
     kept = sample.take(_worth_keeping(plain(sample.boxes), (x0, y0, x1, y1), zoom, p))
-    part = resize(kept.move(F.crop, y0, x0, y1 - y0, x1 - x0), height, width)
+    part = kept.move(F.crop, y0, x0, y1 - y0, x1 - x0).resized(height, width)
     if (height, width) == (p.size, p.size):
         return part
     return compose([(part, place_y, place_x)], p.size, p.size, p.fill)

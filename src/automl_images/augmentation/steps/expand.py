@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from pydantic import Field, model_validator
 
-from automl_images.augmentation.canvas import IMAGENET_MEAN, Colour, compose, resize
+from automl_images.augmentation.canvas import IMAGENET_MEAN, Colour, compose
 from automl_images.augmentation.draws import uniform
 from automl_images.augmentation.sample import Sample
 from automl_images.augmentation.steps.base import STEPS, LoadOther, Parameters, StepType
@@ -40,7 +40,7 @@ def random_expand(sample: Sample, parameters: ExpandParameters, generator: torch
     ratio = uniform(generator, parameters.minimum_ratio, parameters.maximum_ratio)
     height, width = sample.height, sample.width
     if height * width > LARGE:
-        sample = resize(sample, round(height / ratio), round(width / ratio))
+        sample = sample.resized(round(height / ratio), round(width / ratio))
     else:
         height, width = round(height * ratio), round(width * ratio)
     top = round(uniform(generator, 0, height - sample.height))

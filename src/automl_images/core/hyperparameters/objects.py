@@ -119,7 +119,7 @@ OBJECT_ROWS: tuple[Hyperparameter, ...] = (
     Hyperparameter(
         "mask_pixel_score_threshold",
         "float",
-        "Probability from which a pixel belongs to an object.",
+        "A pixel with a higher probability belongs to an object.",
         0.5,
         minimum=0,
         maximum=1,

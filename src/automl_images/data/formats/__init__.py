@@ -6,7 +6,7 @@ from pathlib import Path
 
 from automl_images.core.errors import DataError
 from automl_images.data.findings import FindingLog
-from automl_images.data.formats import coco, csv, folder, jsonl, mltable, voc, yolo  # noqa: F401 - they register
+from automl_images.data.formats import coco, csv, folder, jsonl, mask_png, mltable, voc, yolo  # noqa: F401 - they register
 from automl_images.data.formats.base import READERS, Reader
 from automl_images.data.sources import SourceOptions
 

@@ -70,6 +70,7 @@ class Sample:
         normalised: whether coordinates are in [0, 1] rather than in pixels.
         width: of the image as the file states it, in pixels; None if it does not.
         height: likewise.
+        size_of_mask: width and height are those of a mask, which must be the image's own.
         line: line in `file`.
         item: id in `file`.
         one_of_many: this is one object of an image whose other objects are in further samples (legacy rows).
@@ -82,6 +83,7 @@ class Sample:
     normalised: bool = False
     width: int | None = None
     height: int | None = None
+    size_of_mask: bool = False
     line: int | None = None
     item: Any = None
     one_of_many: bool = False

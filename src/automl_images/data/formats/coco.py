@@ -1,7 +1,7 @@
 """COCO JSON: `images`, `annotations`, `categories`; boxes as x, y, width, height in pixels, polygons as flat lists.
 
 Category ids may have gaps; only their names travel on. A run-length encoded mask (crowds) is used by its box where
-boxes are wanted and reported where polygons are. Source: cocodataset.org/#format-data.
+boxes are wanted and becomes a polygon where polygons are. Source: cocodataset.org/#format-data.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from automl_images.core.errors import DataError
 from automl_images.data import strict_json
 from automl_images.data.findings import short
 from automl_images.data.formats.base import READERS, Malformed, RawObject, Reader, Sample, number, polygon_of, size
+from automl_images.data.formats.from_masks import MasksToPolygons
+from automl_images.data.formats.run_lengths import decode_mask
 from automl_images.data.sources import ImageLocator, find_image_root
 
 
@@ -35,9 +37,11 @@ class CocoReader(Reader):
         self._file = _only_file(self.source.path)
         document = self._load()
         self._names = self._category_names(document["categories"])
-        images = self._images(document["images"])
+        self._images_by_id = images = self._images(document["images"])
+        self._converted = MasksToPolygons(self.log, self._file)
         self._root = find_image_root(self._usual_roots(), [str(i["file_name"]) for i in images.values()][:20])
         objects = self._objects_by_image(document["annotations"], images)
+        self._converted.report()
         del document
         for key, entry in images.items():
             yield Sample(
@@ -129,11 +133,18 @@ class CocoReader(Reader):
             label = self._label(entry)
             segmentation = entry.get("segmentation")
             if segmentation and (self.kind == "polygons" or "bbox" not in entry):
-                return RawObject(label, None, _polygon(segmentation), crowd, item)
+                return RawObject(label, None, self._polygon(segmentation, entry), crowd, item)
             box = _box(entry.get("bbox")) if self.kind == "boxes" else None
             return RawObject(label, box, None, crowd, item)
         except Malformed as problem:
             return RawObject(None, None, None, crowd, item, None, problem)
+
+    def _polygon(self, segmentation: Any, entry: dict[str, Any]) -> list[list[float]]:
+        if not isinstance(segmentation, dict):
+            return polygon_of(segmentation)
+        image = self._images_by_id[entry["image_id"]]
+        mask, left = decode_mask(segmentation, size(image.get("width")), size(image.get("height")))
+        return self._converted.polygon(mask, left, 0, entry.get("id"))
 
     def _label(self, entry: dict[str, Any]) -> Any:
         try:
@@ -150,12 +161,6 @@ def _box(value: Any) -> tuple[float, float, float, float]:
     if not (type(x) is type(y) is type(width) is type(height) is float and isfinite(x + y + width + height)):
         x, y, width, height = map(number, value)
     return x, y, x + width, y + height
-
-
-def _polygon(value: Any) -> list[list[float]]:
-    if isinstance(value, dict):
-        raise Malformed("POLYGON_RLE", "the mask is run-length encoded; expected polygons", str(value)[:80])
-    return polygon_of(value)
 
 
 def _is_id(value: Any) -> bool:

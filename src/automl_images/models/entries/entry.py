@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from automl_images.core.registry import Registry
 from automl_images.models.weights import WeightSource
+
+if TYPE_CHECKING:  # the steps behind it take long to import
+    from automl_images.augmentation.plan import Style
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class ModelEntry:
     Attributes:
         name: as in job files.
         tasks: pipelines that can train it.
-        family: `rcnn`, `retinanet`, `yolo`, `timm` or `transformers`.
+        family: `rcnn`, `retinanet`, `sparse_rcnn`, `vfnet`, `yolof`, `yolo`, `timm` or `transformers`.
         augmentation_style: training augmentation that suits it (specification F).
         licence: SPDX name of the network's code.
         builder: `module:function`; called with classes, hyper-parameters and `options`, gives random weights.
@@ -30,12 +33,13 @@ class ModelEntry:
         frozen_groups: layer groups that are not trained by default, with pretrained weights.
         frozen_norms: whether the backbone's batch norm rests, with pretrained weights.
         million_parameters: rounded size, for people.
+        note: what really runs under this name and what differs from what the name promises; empty: nothing does.
     """
 
     name: str
     tasks: tuple[str, ...]
     family: str
-    augmentation_style: Literal["crop_expand_flip", "mosaic", "random_resized_crop"]
+    augmentation_style: Style
     licence: str
     builder: str
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -44,6 +48,7 @@ class ModelEntry:
     frozen_groups: int = 0
     frozen_norms: bool = False
     million_parameters: float | None = None
+    note: str = ""
 
 
 MODELS: Registry[ModelEntry] = Registry("model_name")

@@ -33,11 +33,11 @@ def evaluate_predictions(
     return get_task(options.task).evaluate(predictions, validation_data.rows, best_model, settings)
 
 
-def plot_precision_recall(evaluation: dict[str, Any]) -> Any:
-    """Return the precision-recall curves of all classes as a Plotly figure."""
-    from automl_images.reporting.charts import precision_recall
+def plot_evaluation(evaluation: dict[str, Any]) -> Any:
+    """Return every curve of the evaluation, such as precision over recall of all classes, as a Plotly figure."""
+    from automl_images.reporting.charts import evaluation_curves
 
-    return precision_recall(evaluation)
+    return evaluation_curves(evaluation)
 
 
 def write_report(

@@ -6,7 +6,7 @@ from kedro.pipeline import Node, Pipeline
 
 from automl_images.pipelines.evaluation.nodes import (
     evaluate_predictions,
-    plot_precision_recall,
+    plot_evaluation,
     predict_validation_data,
     write_report,
 )
@@ -39,12 +39,12 @@ def create_pipeline() -> Pipeline:
                 name="evaluate_predictions",
             ),
             Node(
-                plot_precision_recall,
+                plot_evaluation,
                 inputs={
                     "evaluation": "evaluation",
                 },
-                outputs="precision_recall_plot",
-                name="plot_precision_recall",
+                outputs="evaluation_curves",
+                name="plot_evaluation",
             ),
             Node(
                 write_report,

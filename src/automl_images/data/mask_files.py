@@ -1,0 +1,68 @@
+"""Masks of detections as pictures (specification J.3, `export_as_image`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from automl_images.core.files import replacing
+from automl_images.core.types import Detections
+
+ImageType = Literal["jpg", "png", "bmp"]
+
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
+_LONGEST = 80
+"""Bytes of a name; the image's and the class's together stay below what file systems allow."""
+
+
+def export_masks(
+    detections: Detections,
+    classes: Sequence[str],
+    image: str,
+    size: tuple[int, int],
+    folder: Path | str,
+    image_type: ImageType = "jpg",
+) -> list[Path]:
+    """Write one picture a detection, 255 where its object is and 0 elsewhere, and return their paths.
+
+    The name is `masks/<image>/<class>/<image>_<i>_label_<class>_conf_<score>.<type>`, `<i>` counting the detections
+    and `<score>` the first four characters of the score without its dot. Characters of image and class that file
+    systems forbid become `_`.
+
+    Args:
+        detections: with masks.
+        classes: class names by label.
+        image: name of the image, without extension; images of the same name overwrite one another.
+        size: width and height of the image, which the pictures get.
+        folder: where `masks/` is made.
+        image_type: file format; `jpg` is lossy at the edges.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    if detections.masks is None:
+        raise ValueError("expected detections with masks")
+    stem = _name(image)
+    paths = []
+    found = zip(detections.masks, detections.labels.tolist(), detections.scores.tolist(), strict=True)
+    for number, (mask, label, score) in enumerate(found):
+        name, confidence = _name(classes[label]), str(score)[:4].replace(".", "")
+        file = f"{stem}_{number}_label_{name}_conf_{confidence}.{image_type}"
+        paths.append(Path(folder, "masks", stem, name, file))
+        picture = Image.fromarray(mask.astype(np.uint8) * 255)
+        if picture.size != size:
+            picture = picture.resize(size, Image.Resampling.NEAREST)
+        with replacing(paths[-1]) as temporary:
+            picture.save(temporary, format="JPEG" if image_type == "jpg" else image_type)
+    return paths
+
+
+def _name(text: str) -> str:
+    """Return `text` as name of a file on any system: no separators, neither `.` nor `..`, not too long."""
+    safe = _FORBIDDEN.sub("_", text).encode("utf-8", "replace")[:_LONGEST].decode("utf-8", "ignore").strip(" .")
+    return safe or "_"
