@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from automl_images.evaluation.classification import classification_metrics, evaluate_classification
+from automl_images.evaluation.classification import classification_metrics, evaluate_classification, log_loss
 
 AVERAGES = ("macro", "micro", "weighted")
 FAMILIES = ("AUC", "f1_score", "precision_score", "recall_score", "average_precision_score")
@@ -255,3 +255,16 @@ def test_the_best_threshold_of_a_class_reaches_its_best_f1(seed):
 def test_number_of_names_must_fit():
     with pytest.raises(ValueError, match="Expected probabilities of 3 classes, got 2"):
         evaluate_classification([[0.5, 0.5]], [0], ("a", "b", "c"), multilabel=False)
+
+
+def test_log_loss_is_that_of_scikit_learn():
+    generator = np.random.default_rng(3)
+    probabilities = generator.dirichlet(np.ones(4), 30).astype(np.float32)
+    truth = generator.integers(0, 4, 30)
+    expected = sklearn_metrics.log_loss(truth, probabilities.astype(np.float64), labels=range(4))
+    assert log_loss(probabilities, truth, multilabel=False) == pytest.approx(expected, abs=1e-5)
+    known = generator.random((30, 4)) < 0.3
+    expected = np.mean(
+        [sklearn_metrics.log_loss(known[:, c], probabilities[:, c].astype(np.float64)) for c in range(4)]
+    )
+    assert log_loss(probabilities, known, multilabel=True) == pytest.approx(expected, abs=1e-5)

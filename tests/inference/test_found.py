@@ -80,6 +80,23 @@ def test_predictor_gives_masks_over_the_image(masked, backend, draw):
     assert (found[1].masks[0] ^ left).sum() <= 6 * (128 + 64)  # boxes of the shrunk image are coarser
 
 
+def test_a_box_that_reaches_into_the_padding_keeps_its_grid(masked, backend, draw):
+    """The grid lies over the whole box, of which only a part is in the image; it is not squeezed into that part."""
+
+    class Wider(Outlined):
+        def run(self, batch):
+            outputs = super().run(batch)
+            outputs[0][..., 2] += 20
+            return outputs
+
+    (found,) = DetectionPredictor(Wider(backend), masked).predict([draw(64, 80, (0, 40, 10, 80, 50, 255))])
+    assert backend.shapes == [(1, 3, 64, 96)]
+    np.testing.assert_allclose(found.boxes, [[40, 10, 80, 50]], atol=1e-3)
+    columns = np.flatnonzero(found.masks[0].any(axis=0))
+    assert columns.min() in (39, 40)
+    assert columns.max() in (69, 70)  # half of the 60 pixels before the cut
+
+
 def test_masks_of_tiles_lie_where_their_tile_lies(masked, backend, draw):
     tiled = masked.model_copy(update={"tile_grid_size": (2, 1), "tile_overlap_ratio": 0.0})
     image = draw(64, 128, (0, 10, 10, 20, 30, 255), (0, 100, 40, 120, 60, 250))

@@ -14,6 +14,8 @@ def test_names_of_the_specification_are_there():
     rcnn = {f"fasterrcnn_resnet{depth}_fpn" for depth in (18, 34, 50, 101, 152)}
     expected = rcnn | {"retinanet_resnet50_fpn", "fasterrcnn_efficientnet_lite0_fpn", "yolov5"}
     assert {name for name in catalogue.names("object_detection") if not name.startswith("mmd-3x-")} == expected
+    masks = {name.replace("faster", "mask") for name in expected if name.startswith("fasterrcnn")}
+    assert masks <= set(catalogue.names("instance_segmentation"))
     for task in ("image_classification", "image_classification_multilabel"):
         assert {f"resnet{depth}" for depth in (18, 34, 50, 101, 152)} < set(catalogue.names(task))
         assert {"mobilenetv2", "resnest50", "seresnext", "vitb16r224"} < set(catalogue.names(task))

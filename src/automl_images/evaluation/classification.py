@@ -151,6 +151,18 @@ def evaluate_classification(
     )
 
 
+def log_loss(probabilities: ArrayLike, truth: ArrayLike, *, multilabel: bool) -> float:
+    """Return the mean cross entropy, unweighted: over images, and with several classes an image over these too.
+
+    Arguments as of `classification_metrics`; probabilities are taken to lie in [1e-7, 1 - 1e-7].
+    """
+    chances = np.clip(np.asarray(probabilities, np.float64), 1e-7, 1 - 1e-7)
+    known = np.asarray(truth)
+    if multilabel:
+        return _rounded(-np.where(known, np.log(chances), np.log1p(-chances)).mean())
+    return _rounded(-np.log(chances[np.arange(len(known)), known]).mean())
+
+
 def _is_single(judged: Judged) -> bool:
     return bool(np.count_nonzero(judged.support) < 2)
 

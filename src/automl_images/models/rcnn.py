@@ -39,7 +39,7 @@ LITE_PROPOSALS = {
 }
 """Fewer proposals than torchvision's 2000: at 320 pixels the others cost time and lie on the same objects."""
 LITE_MASK_LAYERS = (96, 96, 96)
-MASK_INIT = 0.001
+MASK_INIT = 0.01
 """Standard deviation of the last weights before a mask: it starts undecided. With torchvision's its loss starts at 20
 and drowns the others."""
 

@@ -20,7 +20,7 @@ from automl_images.core.types import FloatArray, Row
 from automl_images.data.images import read_image
 from automl_images.data.mltable import classes_from_response, classes_to_response, labels_of
 from automl_images.evaluation.bootstrap import mean_interval
-from automl_images.evaluation.classification import classification_metrics, evaluate_classification
+from automl_images.evaluation.classification import classification_metrics, evaluate_classification, log_loss
 from automl_images.export.onnx import export_onnx
 from automl_images.export.parity import Tolerances
 from automl_images.export.parity_classification import check_class_parity
@@ -141,7 +141,8 @@ class Classification(TaskAdapter):
         interval = mean_interval([float(value) for value in evaluation.per_image["correct"]], seed=seed)
         cut = f", probability from {evaluation.operating_threshold:g}" if self.multilabel else ""
         definition = f"{self.primary_metric} over images{cut}"
-        return evaluation.metrics, {
+        loss = log_loss(_probabilities(predictions, classes), self._truth(rows, classes), multilabel=self.multilabel)
+        return {**evaluation.metrics, "log_loss": loss}, {
             **evaluation.as_dict(),
             "interval": interval.as_dict(),
             "definition": definition,

@@ -20,6 +20,7 @@ from automl_images.data.images import read_image
 from automl_images.data.mltable import class_names, detections_from_response, detections_to_response, objects_from_row
 from automl_images.evaluation.bootstrap import mean_average_precision_interval
 from automl_images.evaluation.detection import evaluate_detections
+from automl_images.evaluation.mask_codes import encoded
 from automl_images.evaluation.voc import voc_metrics
 from automl_images.export.onnx import export_onnx
 from automl_images.export.parity import Tolerances, check_parity
@@ -194,13 +195,13 @@ class FindingObjects(TaskAdapter):
     def _arrays(
         self, predictions: Sequence[Mapping[str, Any]], rows: Sequence[Row], classes: Sequence[str]
     ) -> tuple[list[Detections], list[Objects]]:
-        """Return predictions and ground truth in pixels of the images."""
+        """Return predictions and ground truth in pixels of the images, masks as codes."""
         index = {name: i for i, name in enumerate(classes)}
         found, truths = [], []
         for prediction, row in zip(predictions, rows, strict=True):
             width, height = int(row["image_details"]["width"]), int(row["image_details"]["height"])
-            found.append(detections_from_response(prediction, index, width, height, masks=self.masks))
-            truths.append(objects_from_row(row, index, width, height, masks=self.masks))
+            found.append(encoded(detections_from_response(prediction, index, width, height, masks=self.masks)))
+            truths.append(encoded(objects_from_row(row, index, width, height, masks=self.masks)))
         return found, truths
 
     def _detector(self, model: TrainedModel) -> Detector:

@@ -9,10 +9,11 @@ import numpy as np
 from torch import Tensor, nn
 
 from automl_images.core.types import Detections, Objects
-from automl_images.data.tiling import merge
 from automl_images.evaluation.detection import detection_metrics
+from automl_images.evaluation.mask_codes import encoded
+from automl_images.inference.found import Found, MaskGrids, merged
 from automl_images.models.base import Detector, Prediction
-from automl_images.tasks.objects_data import DetectionBatch, DetectionItem, Piece, TrainingSet, ValidationSet
+from automl_images.tasks.objects_data import DetectionBatch, DetectionItem, TrainingSet, ValidationSet
 
 EVALUATION_SCORE = 0.01
 """Score from which detections count for the mean average precision; far below what is shown to anyone."""
@@ -56,18 +57,20 @@ class ObjectsLearner:
         return model(batch.images, batch.targets, batch.sizes)
 
     def predict(self, model: nn.Module, batch: DetectionBatch) -> list[Detections]:
-        """Return the detections of each image in its own pixels; those of tiles are merged."""
-        found = iter(model(batch.images, None, batch.sizes))
-        threshold = self.hyperparameters["tile_predictions_nms_threshold"]
+        """Return the detections of each image in its own pixels; those of tiles are merged, masks are codes."""
+        predictions = iter(model(batch.images, None, batch.sizes))
+        overlap = self.hyperparameters["tile_predictions_nms_threshold"]
+        threshold = self.hyperparameters.get("mask_pixel_score_threshold", 0.5)
         results = []
         for item in batch.items:
-            parts = [_in_image(next(found), piece) for piece in item.pieces]
-            results.append(parts[0] if len(parts) == 1 else merge(parts, threshold))
+            parts = [_found(next(predictions)).placed(p.placement, p.left, p.top) for p in item.pieces]
+            whole = item.pieces[0].placement
+            results.append(encoded(merged(parts, overlap).pasted(whole.width, whole.height, threshold)))
         return results
 
     def truths(self, batch: DetectionBatch) -> list[Objects]:
-        """Return the ground truth of each image in its own pixels."""
-        return [item.truth for item in batch.items]
+        """Return the ground truth of each image in its own pixels, masks as codes."""
+        return [encoded(item.truth) for item in batch.items]
 
     def metrics(self, predictions: Sequence[Detections], truths: Sequence[Objects]) -> dict[str, float]:
         """Return the metrics that `validation_metric_type` asks for."""
@@ -81,11 +84,9 @@ class ObjectsLearner:
         )
 
 
-def _in_image(prediction: Prediction, piece: Piece) -> Detections:
-    boxes = piece.placement.to_image(prediction["boxes"].float().cpu().numpy())
-    shifted = boxes + np.asarray([piece.left, piece.top] * 2, np.float32)
-    found = Detections(
-        shifted.astype(np.float32), prediction["labels"].cpu().numpy(), prediction["scores"].float().cpu().numpy()
-    )
-    has_area = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    return found.take(has_area)
+def _found(prediction: Prediction) -> Found:
+    boxes, labels, scores = (prediction[name].float().cpu().numpy() for name in ("boxes", "labels", "scores"))
+    detections = Detections(boxes, labels.astype(np.int64), scores)
+    if "masks" not in prediction:
+        return Found(detections)
+    return Found(detections, MaskGrids(prediction["masks"].float().cpu().numpy(), boxes))

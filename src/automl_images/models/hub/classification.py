@@ -19,9 +19,6 @@ from automl_images.models.hub.parts import converted, layer_groups
 
 log = logging.getLogger(__name__)
 
-TRACED = frozenset({"beit", "data2vec-vision"})
-"""Types of models that only the tracing exporter can turn into ONNX."""
-
 _SIZES = ("validation_resize_size", "validation_crop_size", "training_crop_size")
 
 
@@ -60,7 +57,6 @@ class HubClassifier(Classifier):
 
     def export_spec(self) -> ExportSpec:
         """Return a graph that gives logits for any number of images."""
-        config: Any = self.network.config
         return ExportSpec(
             module=self,
             inputs=("input1",),
@@ -68,7 +64,6 @@ class HubClassifier(Classifier):
             dynamic=("batch",),
             decoder="softmax",
             labels=self.classes,
-            dynamo=config.model_type not in TRACED,
         )
 
 

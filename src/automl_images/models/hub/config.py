@@ -65,7 +65,9 @@ def read_files(name: str, alternative: str) -> HubFiles:
     if folder.is_dir():
         return _read_folder(folder)
     if not _REPOSITORY.fullmatch(name):
-        raise SettingsError(f"There is no folder {name}. Give an existing folder with {CONFIG}, or a hub name org/name.")
+        raise SettingsError(
+            f"There is no folder {name}. Give an existing folder with {CONFIG}, or a hub name org/name."
+        )
     config = weight_files.file_of_hub(name, CONFIG)
     if config is None:
         raise SettingsError(

@@ -20,7 +20,7 @@ from automl_images.core.types import Preprocessing
 from automl_images.models import batched
 from automl_images.models.base import Detector, ExportSpec, Prediction, Target
 from automl_images.models.hub.config import build_network, square
-from automl_images.models.hub.parts import converted, layer_groups, thaw_norms
+from automl_images.models.hub.parts import converted, fix_constants, layer_groups, thaw_norms
 from automl_images.models.rcnn_inference import OUTPUTS, Padded, unpad
 
 STRIDE = 32
@@ -34,24 +34,22 @@ class Family:
         resize: how an image becomes a square.
         normalised: whether colours are normalised where the model's files do not say.
         background: the last logit means that a query found nothing; else each class is judged by itself.
-        dynamo: whether torch.export can turn it into ONNX.
         changed: values of the config that must not be the file's.
     """
 
     resize: Literal["stretch", "letterbox"]
     normalised: bool
     background: bool
-    dynamo: bool
     changed: Mapping[str, Any]
 
 
 _ANY_SIZE = {"anchor_image_size": None, "eval_size": None}
 FAMILIES = {
-    "detr": Family("letterbox", True, True, True, {"auxiliary_loss": True}),
-    "deformable_detr": Family("letterbox", True, False, True, {"auxiliary_loss": True}),
-    "rt_detr": Family("stretch", False, False, True, _ANY_SIZE),
-    "rt_detr_v2": Family("stretch", False, False, False, _ANY_SIZE),
-    "d_fine": Family("stretch", False, False, False, _ANY_SIZE),
+    "detr": Family("letterbox", True, True, {"auxiliary_loss": True}),
+    "deformable_detr": Family("letterbox", True, False, {"auxiliary_loss": True}),
+    "rt_detr": Family("stretch", False, False, _ANY_SIZE),
+    "rt_detr_v2": Family("stretch", False, False, _ANY_SIZE),
+    "d_fine": Family("stretch", False, False, _ANY_SIZE),
 }
 
 
@@ -138,7 +136,7 @@ class HubDetector(Detector):
             dynamic=("batch",),
             decoder="padded_detections",
             labels=self.classes,
-            dynamo=self.family.dynamo,
+            dynamo=False,  # torch.export takes minutes, and its graph of a two-stage Deformable DETR is invalid
             score_threshold=self.score_threshold,
         )
 
@@ -178,6 +176,7 @@ def build_detector(
     family = FAMILIES[config["model_type"]]
     network = build_network("AutoModelForObjectDetection", config, classes, **family.changed)
     thaw_norms(network)
+    fix_constants(network)
     side = -(-int(hyperparameters["image_size"]) // STRIDE) * STRIDE
     preprocessing = square(family.resize, side, preprocessor, family.normalised)
     return HubDetector(network, family, classes, hyperparameters, preprocessing)

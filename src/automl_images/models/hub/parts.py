@@ -58,6 +58,21 @@ def thaw_norms(network: nn.Module) -> None:
             network.set_submodule(name, norm)
 
 
+def fix_constants(network: nn.Module) -> None:
+    """Make buffers of parameters that are constants, so that `Network.freeze` does not begin to train them.
+
+    Only outside of a backbone: there transformers' detectors hold layers that their authors did not train.
+    """
+    constants = [
+        (n, p) for n, p in network.named_parameters() if not p.requires_grad and "backbone" not in n.split(".")
+    ]
+    for name, parameter in constants:
+        path, _, last = name.rpartition(".")
+        owner = network.get_submodule(path)
+        delattr(owner, last)
+        owner.register_buffer(last, parameter.detach().clone())
+
+
 def converted(network: Any, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Give tensors the names that the network has in the installed version of transformers.
 
