@@ -258,13 +258,10 @@ def test_number_of_names_must_fit():
 
 
 def test_log_loss_is_that_of_scikit_learn():
-    generator = np.random.default_rng(3)
-    probabilities = generator.dirichlet(np.ones(4), 30).astype(np.float32)
-    truth = generator.integers(0, 4, 30)
-    expected = sklearn_metrics.log_loss(truth, probabilities.astype(np.float64), labels=range(4))
+    rng = np.random.default_rng(3)
+    probabilities, truth = rng.dirichlet(np.ones(4), 30), rng.integers(0, 4, 30)
+    expected = sklearn_metrics.log_loss(truth, probabilities, labels=range(4))
     assert log_loss(probabilities, truth, multilabel=False) == pytest.approx(expected, abs=1e-5)
-    known = generator.random((30, 4)) < 0.3
-    expected = np.mean(
-        [sklearn_metrics.log_loss(known[:, c], probabilities[:, c].astype(np.float64)) for c in range(4)]
-    )
+    known = rng.random((30, 4)) < 0.3
+    expected = np.mean([sklearn_metrics.log_loss(known[:, c], probabilities[:, c]) for c in range(4)])
     assert log_loss(probabilities, known, multilabel=True) == pytest.approx(expected, abs=1e-5)

@@ -6,7 +6,7 @@ import torch
 
 from automl_images.core.hyperparameters import resolve
 from automl_images.core.types import Objects
-from automl_images.data.preprocessing import preprocess
+from automl_images.data.preprocessing import preprocess, resize_masks
 from automl_images.evaluation.voc import voc_metrics
 from automl_images.export.onnx import export_onnx
 from automl_images.export.parity import check_parity, require_parity
@@ -16,15 +16,14 @@ from automl_images.inference.load import load_predictor
 from automl_images.inference.metadata import DetectorMetadata
 from automl_images.models import catalogue
 
-TASK = "object_detection"
+BOXES, MASKS = "object_detection", "instance_segmentation"
 CLASSES = ("bar", "square")
-QUICK = "fasterrcnn_efficientnet_lite0_fpn"
 SCORE = 0.01
 SMALL = {"min_size": 128, "max_size": 192, "image_size": 160, "model_size": "small"}
 
 
 def _scenes(count, height=160, width=192):
-    """Grey noise with bright squares and dark upright bars."""
+    """Grey noise with bright squares and dark upright bars, and their masks."""
     generator = np.random.default_rng(5)
     scenes = []
     for _ in range(count):
@@ -37,8 +36,11 @@ def _scenes(count, height=160, width=192):
             image[y : y + h, x : x + w] = generator.integers(200, 256, 3) if label else generator.integers(0, 40, 3)
             boxes.append((x, y, x + w, y + h))
             labels.append(label)
+        masks = np.zeros((len(boxes), height, width), bool)
+        for mask, (left, top, right, bottom) in zip(masks, boxes, strict=True):
+            mask[top:bottom, left:right] = True
         boxes = np.array(boxes, np.float32)
-        scenes.append((image, Objects(boxes, np.array(labels, np.int64), np.zeros(len(labels), bool))))
+        scenes.append((image, Objects(boxes, np.array(labels, np.int64), np.zeros(len(labels), bool), masks)))
     return [scene[0] for scene in scenes], [scene[1] for scene in scenes]
 
 
@@ -52,7 +54,8 @@ def _train(model, images, truths, steps, batch=4):
             array, placement = preprocess(images[index], model.preprocessing)
             pixels.append(torch.from_numpy(array))
             boxes = torch.from_numpy(placement.to_input(truths[index].boxes))
-            targets.append({"boxes": boxes, "labels": torch.from_numpy(truths[index].labels)})
+            masks = torch.from_numpy(resize_masks(truths[index].masks, placement, *array.shape[1:]))
+            targets.append({"boxes": boxes, "labels": torch.from_numpy(truths[index].labels), "masks": masks})
         loss = sum(model(torch.stack(pixels), targets).values())
         optimizer.zero_grad()
         loss.backward()
@@ -62,10 +65,10 @@ def _train(model, images, truths, steps, batch=4):
     return model.eval()
 
 
-def _metadata(name, model, spec, values):
+def _metadata(task, name, model, spec, values):
     return DetectorMetadata(
         model_name=name,
-        task=TASK,
+        task=task,
         classes=CLASSES,
         labels=spec.labels,
         preprocessing=model.preprocessing,
@@ -74,19 +77,20 @@ def _metadata(name, model, spec, values):
         nms_iou_threshold=values["nms_iou_threshold"],
         box_detections_per_image=values.get("box_detections_per_image", 300),
         graph_score_threshold=spec.score_threshold,
+        mask_pixel_score_threshold=values.get("mask_pixel_score_threshold"),
     )
 
 
-def _exported(name, folder, steps, **options):
+def _exported(name, folder, steps, task=BOXES, **options):
     torch.manual_seed(0)
-    values = {key: value for key, value in SMALL.items() if key in resolve(TASK, name, {})}
-    values = resolve(TASK, name, {**values, **options})
-    model = catalogue.build_model(TASK, name, CLASSES, values, "auto" if name == QUICK else None).model
+    values = {key: value for key, value in SMALL.items() if key in resolve(task, name, {})}
+    values = resolve(task, name, {**values, **options})
+    model = catalogue.build_model(task, name, CLASSES, values, "auto" if "lite0" in name else None).model
     images, truths = _scenes(16)
     _train(model, images, truths, steps)
     model.set_score_threshold(SCORE)
     spec = model.export_spec()
-    metadata = _metadata(name, model, spec, values)
+    metadata = _metadata(task, name, model, spec, values)
     example = torch.from_numpy(preprocess(images[0], model.preprocessing)[0])[None]
     export_onnx(spec, folder / "model.onnx", metadata, example)
     return check_parity(
@@ -105,11 +109,12 @@ def test_a_small_yolo_passes_the_gate(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", catalogue.names(TASK))
-def test_every_model_passes_the_gate(name, tmp_path):
-    report = _exported(name, tmp_path, steps=40)
+@pytest.mark.parametrize(("task", "name"), [(task, name) for task in (BOXES, MASKS) for name in catalogue.names(task)])
+def test_every_model_passes_the_gate(task, name, tmp_path):
+    report = _exported(name, tmp_path, steps=40, task=task)
     require_parity(report.as_dict())
     assert report.cases[0].matched > 5
+    assert (report.cases[0].largest_mask_difference is not None) == (task == MASKS)
 
 
 @pytest.mark.slow

@@ -46,6 +46,10 @@ def test_missing_and_moved_away_have_no_partner():
     assert compare(_detections(), _detections(), CUTS).unmatched == 0
 
 
+def test_a_place_that_is_missing_counts_once_whatever_its_classes():
+    assert compare(_detections(A, (0, 0, 10, 9, 1, 0.8), B, C), _detections(C), CUTS).unmatched == 2
+
+
 def test_at_the_score_threshold_rounding_decides():
     result = compare(_detections(A, (70, 70, 80, 80, 0, 0.1004)), _detections(A), CUTS)
     assert (result.unmatched, result.near_ties) == (0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,21 @@ ImageType = Literal["jpg", "png", "bmp"]
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 _LONGEST = 80
 """Bytes of a name; the image's and the class's together stay below what file systems allow."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MaskPictures:
+    """What `export_masks` is asked to write for one image; see there."""
+
+    detections: Detections
+    classes: Sequence[str]
+    image: str
+    size: tuple[int, int]
+    image_type: ImageType = "jpg"
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write the pictures below `folder` and return their paths."""
+        return export_masks(self.detections, self.classes, self.image, self.size, folder, self.image_type)
 
 
 def export_masks(

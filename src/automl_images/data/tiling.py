@@ -1,6 +1,6 @@
 """Cutting large images into overlapping tiles, so that small objects are not shrunk away (specification G, Tiling).
 
-Owns where the tiles lie, which objects a tile holds, and the merging of detections from tiles. Leaves to training and
+Owns where the tiles lie, which objects a tile holds, and which detections from tiles stay. Leaves to training and
 inference which tiles they use: training takes the image and its tiles with objects, inference the image and all tiles.
 """
 
@@ -70,11 +70,6 @@ def objects_in_tile(objects: Objects, tile: IntArray | Sequence[int]) -> Objects
         keep[cut] = boxes[cut, 2] > boxes[cut, 0]
         masks = masks[keep]
     return Objects(boxes[keep], objects.labels[keep], objects.crowd[keep], masks)
-
-
-def merge(per_tile: Sequence[Detections], threshold: float) -> Detections:
-    """Merge the detections of an image and its tiles: `concatenated` and of it `survivors`."""
-    return concatenated(per_tile).take(survivors(per_tile, threshold))
 
 
 def survivors(per_tile: Sequence[Detections], threshold: float) -> IntArray:

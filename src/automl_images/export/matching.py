@@ -41,8 +41,9 @@ class Comparison:
 
     Attributes:
         box: `(M,)` largest difference of a coordinate of each pair, pixels; score: `(M,)`; label: `(M,)` bool, unequal.
-        unmatched: detections of either side without a partner that no cut explains.
-        near_ties: those that a cut explains.
+        unmatched: places of detections of either side without a partner that no cut explains. Detections that overlap
+            by half count once: a proposal inside an R-CNN that rounding moves across a cut brings one for each class.
+        near_ties: detections without a partner that a cut explains.
         left, right: `(M,)` positions of the pairs.
     """
 
@@ -67,15 +68,15 @@ def compare(left: Detections, right: Detections, cuts: Cuts) -> Comparison:
     rows, columns = linear_sum_assignment(np.where(iou >= 0.5, cost, UNLIKE))
     paired = iou[rows, columns] >= 0.5
     rows, columns = rows[paired], columns[paired]
-    alone_left = np.setdiff1d(np.arange(len(left)), rows)
-    alone_right = np.setdiff1d(np.arange(len(right)), columns)
-    ties = _near_ties(left.take(alone_left), right, cuts) + _near_ties(right.take(alone_right), left, cuts)
+    alone_left = left.take(np.setdiff1d(np.arange(len(left)), rows))
+    alone_right = right.take(np.setdiff1d(np.arange(len(right)), columns))
+    left_ties, right_ties = _near_ties(alone_left, right, cuts), _near_ties(alone_right, left, cuts)
     return Comparison(
         box=np.abs(left.boxes[rows] - right.boxes[columns]).max(axis=1, initial=0),
         score=np.abs(left.scores[rows] - right.scores[columns]),
         label=unequal[rows, columns],
-        unmatched=len(alone_left) + len(alone_right) - ties,
-        near_ties=ties,
+        unmatched=_places(alone_left.take(~left_ties)) + _places(alone_right.take(~right_ties)),
+        near_ties=int(left_ties.sum() + right_ties.sum()),
         left=rows,
         right=columns,
     )
@@ -100,8 +101,13 @@ def mask_differences(left: FloatArray, right: FloatArray) -> FloatArray:
     return np.abs(left - right).sum(axis=(1, 2)) / np.where(union > 0, union, 1)
 
 
-def _near_ties(alone: Detections, other: Detections, cuts: Cuts) -> int:
-    """Count the detections that rounding may have cut from the other side."""
+def _places(found: Detections) -> int:
+    """Count detections, those that overlap an earlier one by half not."""
+    return int((~np.tril(box_iou(found.boxes, found.boxes) >= 0.5, -1).any(axis=1)).sum())
+
+
+def _near_ties(alone: Detections, other: Detections, cuts: Cuts) -> NDArray[np.bool_]:
+    """Tell which detections rounding may have cut from the other side."""
     floor = max(cuts.score, float(other.scores.min()) if len(other) >= cuts.count else 0.0)
     at_floor = alone.scores <= floor + cuts.score_margin
     overlap = box_iou(alone.boxes, other.boxes)
@@ -111,4 +117,5 @@ def _near_ties(alone: Detections, other: Detections, cuts: Cuts) -> int:
     at_overlap = np.zeros(len(alone), bool)
     for threshold in cuts.overlaps:
         at_overlap |= (rival & (np.abs(overlap - threshold) <= cuts.overlap_margin)).any(axis=1)
-    return int((at_floor | at_overlap).sum())
+    tie: NDArray[np.bool_] = at_floor | at_overlap
+    return tie

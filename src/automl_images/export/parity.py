@@ -62,7 +62,7 @@ class CaseReport:
         name: what was compared; images: how many.
         detections: of the reference (before suppression where the graph leaves that to the caller); matched: pairs.
         largest_box_difference: pixels, None where there are no boxes; largest_score_difference: over all pairs.
-        label_mismatches: pairs with unequal labels; unmatched: detections of either side without a partner.
+        label_mismatches: pairs with unequal labels; unmatched: places of detections of either side without a partner.
         near_ties: detections without a partner that lie at a cut, where rounding decides; not counted as unmatched.
         outliers: pairs beyond tolerance or with unequal labels, and unmatched; passed: few enough of them.
         largest_mask_difference: 1 - intersection over union, None where there are no masks.

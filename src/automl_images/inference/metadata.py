@@ -93,7 +93,7 @@ class DetectorMetadata(ModelMetadata):
         nms_iou_threshold: overlap from which two boxes of a class are one.
         box_detections_per_image: most detections of one pass of the network (an image or a tile).
         tile_grid_size, tile_overlap_ratio, tile_predictions_nms_threshold: tiling at inference; no grid: none.
-        mask_pixel_score_threshold: a pixel with a higher probability belongs to an object; None: the model has no masks.
+        mask_pixel_score_threshold: pixels with a higher probability belong to an object; None: there are no masks.
         max_number_of_polygon_points: of a mask's outline in the response.
     """
 

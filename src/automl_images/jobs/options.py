@@ -53,6 +53,7 @@ class ExportOptions(_Options):
     images: int = Field(default=16, ge=1)
     box_tolerance: float = Field(default=0.5, gt=0, description="pixels of the original image")
     score_tolerance: float = Field(default=0.001, gt=0)
+    mask_tolerance: float = Field(default=0.02, gt=0, description="1 - intersection over union")
     metric_tolerance: float = Field(default=0.002, gt=0)
 
 

@@ -23,7 +23,8 @@ Target = dict[str, Tensor]
 
 Prediction = dict[str, Tensor]
 """`boxes` `(N, 4)`, `labels` `(N,)`, `scores` `(N,)`, by falling score, in pixels of the network's input; from networks
-with masks also `masks` `(N, M, M)`: the probability that a point belongs to the object, on a grid over its box."""
+with masks also `masks` `(N, M, M)`: the probability that a point belongs to the object, on a grid over its box, which
+then may reach into the padding."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from typing import Any
 from automl_images.core.errors import SettingsError, unknown_name
 from automl_images.models.base import Network
 from automl_images.models.entries import MODELS, ModelEntry
+from automl_images.models.entries.hub_names import hub_entry
+from automl_images.models.hub.config import is_hub_name, require_transformers
 from automl_images.models.weights import WeightsInfo, load_weights
 
 __all__ = ["MODELS", "Built", "ModelEntry", "build_model", "find", "names"]
@@ -34,14 +36,19 @@ def names(task: str) -> list[str]:
 
 
 def find(task: str, model_name: str) -> ModelEntry:
-    """Return the entry of a model.
+    """Return the entry of a model: of the catalogue, of the hub (`org/name`) or of a folder (a path with a slash).
 
     Raises:
-        SettingsError: no such model for this task; the message names the nearest.
+        SettingsError: no such model for this task, with the nearest name; or it cannot be had, with what to do.
     """
-    if model_name not in names(task):
-        raise SettingsError(unknown_name(f"model_name for {task}", model_name, names(task)))
-    return MODELS.get(model_name)
+    if model_name in names(task):
+        entry = MODELS.get(model_name)
+        if entry.family == "transformers":
+            require_transformers()
+        return entry
+    if is_hub_name(model_name) and model_name not in MODELS:
+        return hub_entry(task, model_name)
+    raise SettingsError(unknown_name(f"model_name for {task}", model_name, names(task)))
 
 
 def build_model(

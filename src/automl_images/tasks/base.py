@@ -6,13 +6,14 @@ A new task is one adapter, its facts (`facts.py`) and one parameters file; no ot
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from PIL import Image
 
 from automl_images.augmentation.plan import AugmentationPlan, augmentation_plan
 from automl_images.core.types import Row
+from automl_images.data.mask_files import MaskPictures
 from automl_images.models import catalogue
 from automl_images.models.base import Network
 from automl_images.models.trained import TrainedModel
@@ -99,6 +100,12 @@ class TaskAdapter(abc.ABC):
     @abc.abstractmethod
     def predict(self, onnx_model: bytes, rows: Sequence[Row], options: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return one scoring response a row, with `filename` (the row's image) added."""
+
+    def mask_pictures(
+        self, predictions: Sequence[Mapping[str, Any]], rows: Sequence[Row], model: TrainedModel
+    ) -> Iterable[MaskPictures]:
+        """Return the masks of each image as pictures where the model's `export_as_image` asks for them."""
+        return ()
 
     @abc.abstractmethod
     def evaluate(

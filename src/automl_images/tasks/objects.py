@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from automl_images.augmentation.sample import Sample
 from automl_images.core.types import Detections, ImageArray, Objects, Row
 from automl_images.data.drawing import class_colour, draw_boxes, draw_masks
 from automl_images.data.images import read_image
+from automl_images.data.mask_files import MaskPictures
 from automl_images.data.mltable import class_names, detections_from_response, detections_to_response, objects_from_row
 from automl_images.evaluation.bootstrap import mean_average_precision_interval
 from automl_images.evaluation.detection import evaluate_detections
@@ -111,7 +112,12 @@ class FindingObjects(TaskAdapter):
             images,
             truths,
             lambda found, truth: voc_metrics(found, truth, len(classes)).mean_average_precision,
-            tolerances=Tolerances(options["box_tolerance"], options["score_tolerance"], options["metric_tolerance"]),
+            tolerances=Tolerances(
+                boxes=options["box_tolerance"],
+                scores=options["score_tolerance"],
+                masks=options["mask_tolerance"],
+                metric=options["metric_tolerance"],
+            ),
         )
         return report.as_dict()
 
@@ -126,6 +132,20 @@ class FindingObjects(TaskAdapter):
             response = detections_to_response(found, classes, image.shape[1], image.shape[0], max_points=points)
             responses.append({"filename": row["image_url"], **response})
         return responses
+
+    def mask_pictures(
+        self, predictions: Sequence[Mapping[str, Any]], rows: Sequence[Row], model: TrainedModel
+    ) -> Iterator[MaskPictures]:
+        """Yield the masks of each image above `box_score_threshold` where `export_as_image` asks for pictures."""
+        values, classes = model.settings["hyperparameters"], model.settings["classes"]
+        if not values.get("export_as_image"):
+            return
+        index = {name: i for i, name in enumerate(classes)}
+        for prediction, row in zip(predictions, rows, strict=True):
+            size = int(row["image_details"]["width"]), int(row["image_details"]["height"])
+            found = detections_from_response(prediction, index, *size, masks=True)
+            shown = found.take(found.scores >= values["box_score_threshold"])
+            yield MaskPictures(shown, classes, Path(row["image_url"]).stem, size, values["image_type"])
 
     def evaluate(
         self,
@@ -235,7 +255,7 @@ def _metadata(detector: Detector, model: TrainedModel) -> DetectorMetadata:
 def _example_size(detector: Detector) -> tuple[int, int]:
     """Return a typical height and width of the network's input."""
     p = detector.preprocessing
-    if p.resize == "letterbox":
+    if p.resize in ("letterbox", "stretch"):
         return p.max_size, p.max_size
     side = -(-p.min_size // p.pad_multiple) * p.pad_multiple
     return side, side + p.pad_multiple

@@ -13,10 +13,15 @@ CLASSIFICATION = ("image_classification*",)
 OBJECTS = ("object_detection/*", "instance_segmentation/*")
 SEGMENTATION = ("instance_segmentation/*",)
 YOLO = ("*/yolov5",)
-HUB_OBJECTS = ("object_detection/*/*", "instance_segmentation/*/*")
-"""Models of a hub or a folder, whose names have a slash."""
+HUB_OBJECTS = (
+    "object_detection/*/*",
+    "instance_segmentation/*/*",
+    "*/mmd-3x-deformable-detr*",
+    "*/mmd-3x-mask-rcnn_swin*",
+)
+"""Models whose images become a square of image_size: of a hub or a folder (with a slash in the name), and with Swin."""
 
-RCNN = ("*/fasterrcnn_*", "*/retinanet_*", "*/maskrcnn_*", "*/mmd-3x-*")
+RCNN = ("*/fasterrcnn_*", "*/retinanet_*", "*/maskrcnn_*", "*/mmd-3x-[!dm]*")
 """Models whose images keep their shape, between min_size and max_size."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from automl_images.models.entries.entry import ModelEntry, register
 from automl_images.models.entries.sources import BODY, efficientnet_lite0, torchvision_coco, torchvision_resnet
+from automl_images.models.weights import WeightSource
 
 SEGMENTATION = ("instance_segmentation",)
 HEADS = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.mask_fcn_logits.")
@@ -43,5 +44,25 @@ register(
         frozen_groups=2,
         frozen_norms=True,
         million_parameters=6,
+    )
+)
+
+register(
+    ModelEntry(
+        name="mmd-3x-mask-rcnn_swin-t-p4-w7_fpn_1x_coco",
+        tasks=SEGMENTATION,
+        family="rcnn",
+        augmentation_style="crop_expand_flip",
+        licence="BSD-3-Clause",
+        builder="automl_images.models.swin_rcnn:build_swin",
+        sources=(
+            WeightSource(
+                "torchvision", "Swin_T_Weights.IMAGENET1K_V1", BODY, "BSD-3-Clause", "Backbone trained on ImageNet."
+            ),
+        ),
+        heads=HEADS,
+        million_parameters=48,
+        note="torchvision's Mask R-CNN on its Swin-T; its input is a square of image_size pixels. Starts from a "
+        "backbone trained on ImageNet, not from a network trained on COCO.",
     )
 )

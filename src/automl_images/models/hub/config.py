@@ -37,7 +37,7 @@ class HubFiles:
 
 
 def is_hub_name(name: str) -> bool:
-    """Tell whether a model's name is `org/name` or the path of a folder, rather than a name of the catalogue."""
+    """Tell whether a name is `org/name` or the path of a folder."""
     return "/" in name
 
 
@@ -113,6 +113,7 @@ def build_network(auto_class: str, config: Mapping[str, Any], classes: Sequence[
     """
     require_transformers()
     import transformers
+    from huggingface_hub.errors import StrictDataclassError
 
     values = {name: value for name, value in config.items() if name not in _LABELS} | changed
     values |= {"id2label": dict(enumerate(classes)), "label2id": {name: i for i, name in enumerate(classes)}}
@@ -120,7 +121,7 @@ def build_network(auto_class: str, config: Mapping[str, Any], classes: Sequence[
     try:
         made = transformers.CONFIG_MAPPING[values["model_type"]].from_dict(values)
         return getattr(transformers, auto_class).from_config(made)
-    except (ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, ImportError, StrictDataclassError) as error:
         raise ModelError(f"transformers cannot build the network of this {CONFIG}: {error}") from error
 
 

@@ -8,6 +8,7 @@ arXiv:2304.08069 and Lv et al., arXiv:2407.17140 (RT-DETR); Peng et al., arXiv:2
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -35,18 +36,20 @@ class Family:
         normalised: whether colours are normalised where the model's files do not say.
         background: the last logit means that a query found nothing; else each class is judged by itself.
         changed: values of the config that must not be the file's.
+        forgotten_proposals: transformers' loss leaves out the first of two stages.
     """
 
     resize: Literal["stretch", "letterbox"]
     normalised: bool
     background: bool
     changed: Mapping[str, Any]
+    forgotten_proposals: bool = False
 
 
 _ANY_SIZE = {"anchor_image_size": None, "eval_size": None}
 FAMILIES = {
     "detr": Family("letterbox", True, True, {"auxiliary_loss": True}),
-    "deformable_detr": Family("letterbox", True, False, {"auxiliary_loss": True}),
+    "deformable_detr": Family("letterbox", True, False, {"auxiliary_loss": True}, forgotten_proposals=True),
     "rt_detr": Family("stretch", False, False, _ANY_SIZE),
     "rt_detr_v2": Family("stretch", False, False, _ANY_SIZE),
     "d_fine": Family("stretch", False, False, _ANY_SIZE),
@@ -95,7 +98,25 @@ class HubDetector(Detector):
             }
             for target in targets
         ]
-        return {"loss": self.network(pixel_values=images, labels=labels).loss}
+        output = self.network(pixel_values=images, labels=labels)
+        losses = {"loss": output.loss}
+        if getattr(output, "enc_outputs_coord_logits", None) is not None and self.family.forgotten_proposals:
+            losses["proposals"] = self._proposal_loss(output, labels)
+        return losses
+
+    def _proposal_loss(self, output: Any, labels: list[dict[str, Tensor]]) -> Tensor:
+        """Return the loss of the first stage of a two-stage Deformable DETR, in which all objects are of one class.
+
+        transformers leaves it out, so that new heads would never learn which places to propose (arXiv:2010.04159,
+        section 4.2 and appendix A.4).
+        """
+        config: Any = copy.copy(self.network.config)
+        config.auxiliary_loss = False
+        objects = [{**one, "class_labels": torch.zeros_like(one["class_labels"])} for one in labels]
+        logits, boxes = output.enc_outputs_class, output.enc_outputs_coord_logits.sigmoid()
+        network: Any = self.network
+        loss, *_ = network.loss_function(logits, objects, logits.device, boxes, config)
+        return loss
 
     def detect(self, images: Tensor) -> Padded:
         """Return the padded detections of `(B, 3, H, W)`, labels counted from 0."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
-import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -102,13 +102,17 @@ def converted(network: Any, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return known or dict(state)
 
 
-class _quiet:  # noqa: N801 - a context manager
-    """Keep transformers' table of missing tensors off the terminal; `weights.py` says what did not fit."""
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' progress bars and tables off the terminal; `weights.py` says what did not fit."""
+    from transformers.utils import logging as messages
 
-    def __enter__(self) -> None:
-        self.logger = logging.getLogger("transformers")
-        self.level = self.logger.level
-        self.logger.setLevel(logging.ERROR)
-
-    def __exit__(self, *_: object) -> None:
-        self.logger.setLevel(self.level)
+    level, bars = messages.get_verbosity(), messages.is_progress_bar_enabled()
+    messages.set_verbosity_error()
+    messages.disable_progress_bar()
+    try:
+        yield
+    finally:
+        messages.set_verbosity(level)
+        if bars:
+            messages.enable_progress_bar()

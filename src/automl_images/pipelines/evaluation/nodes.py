@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 from PIL import Image
 
 from automl_images.core.types import Table
+from automl_images.data.mask_files import MaskPictures
 from automl_images.jobs.options import JobOptions
 from automl_images.models.trained import TrainedModel
 
@@ -21,6 +23,15 @@ def predict_validation_data(
     from automl_images.tasks import get_task
 
     return get_task(options.task).predict(onnx_model, validation_data.rows, options.evaluation.model_dump())
+
+
+def draw_masks(
+    predictions: list[dict[str, Any]], validation_data: Table, best_model: TrainedModel, options: JobOptions
+) -> Iterable[MaskPictures]:
+    """Return the masks of all validation images as pictures, made when they are written; none unless asked for."""
+    from automl_images.tasks import get_task
+
+    return get_task(options.task).mask_pictures(predictions, validation_data.rows, best_model)
 
 
 def evaluate_predictions(

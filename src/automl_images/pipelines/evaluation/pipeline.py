@@ -5,6 +5,7 @@ from __future__ import annotations
 from kedro.pipeline import Node, Pipeline
 
 from automl_images.pipelines.evaluation.nodes import (
+    draw_masks,
     evaluate_predictions,
     plot_evaluation,
     predict_validation_data,
@@ -26,6 +27,17 @@ def create_pipeline() -> Pipeline:
                 },
                 outputs="predictions",
                 name="predict_validation_data",
+            ),
+            Node(
+                draw_masks,
+                inputs={
+                    "predictions": "predictions",
+                    "validation_data": "validation_data",
+                    "best_model": "best_model",
+                    "options": "params:options",
+                },
+                outputs="mask_pictures",
+                name="draw_masks",
             ),
             Node(
                 evaluate_predictions,

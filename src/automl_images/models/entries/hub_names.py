@@ -1,6 +1,6 @@
 """Entries of the catalogue made on the fly: for models of the hub and of folders, whose names have a slash.
 
-Owns which types of models are offered for which task; reading of the model's files is `config.py`'s.
+Owns which types of models are offered for which task; reading of the model's files is `models/hub/config.py`'s.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Kind:
     Attributes:
         tasks: which they can be trained for.
         types: `model_type` of their configs; empty: whatever transformers knows.
-        builder: in this package.
+        builder: in `models/hub/`.
         style: of augmentation.
         heads: names in the network of tensors that depend on the classes.
         alternative: what to take where a model cannot be had.

@@ -1,0 +1,252 @@
+"""Tiny networks of transformers in folders, as `save_pretrained` writes them, and drawn images."""
+
+import contextlib
+import io
+import json
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from automl_images.core.hyperparameters import resolve
+from automl_images.export.onnx import export_onnx
+from automl_images.inference.metadata import ClassifierMetadata, DetectorMetadata
+from automl_images.models.catalogue import build_model
+
+transformers = pytest.importorskip("transformers")
+
+CLASSES = ("can", "carton", "water_bottle")
+SIDE = 64
+_ATTENTION = {
+    "d_model": 32,
+    "encoder_layers": 1,
+    "decoder_layers": 2,
+    "encoder_ffn_dim": 32,
+    "decoder_ffn_dim": 32,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "num_queries": 20,
+    "dropout": 0.0,
+}
+_FAST = {
+    **_ATTENTION,
+    "encoder_hidden_dim": 32,
+    "encoder_in_channels": [24, 32, 40],
+    "decoder_in_channels": [32, 32, 32],
+    "num_denoising": 10,
+}
+_STAGES = {"embedding_size": 16, "hidden_sizes": [16, 24, 32, 40], "depths": [1, 1, 1, 1], "layer_type": "basic"}
+_UPPER = ["stage2", "stage3", "stage4"]
+_VIT = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "image_size": SIDE,
+    "patch_size": 16,
+}
+_SWIN = {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 2, 2], "window_size": 4, "image_size": SIDE}
+_HGNET = {
+    "stem_channels": [3, 8, 16],
+    "hidden_sizes": [16, 24, 32, 40],
+    "stage_in_channels": [16, 16, 24, 32],
+    "stage_mid_channels": [8, 8, 8, 8],
+    "stage_out_channels": [16, 24, 32, 40],
+    "stage_num_blocks": [1, 1, 1, 1],
+    "stage_numb_of_layers": [1, 1, 1, 1],
+    "out_features": _UPPER,
+}
+
+
+def config_of(kind):
+    """A tiny config of a type of models, with five classes."""
+    t = transformers
+    if kind == "detr":
+        backbone = t.ResNetConfig(**_STAGES, out_features=["stage4"])
+        return t.DetrConfig(backbone_config=backbone, **_ATTENTION, num_labels=5)
+    if kind == "deformable_detr":
+        backbone = t.ResNetConfig(**_STAGES, out_features=_UPPER)
+        stages = {"two_stage": True, "with_box_refine": True, "two_stage_num_proposals": 20}
+        return t.DeformableDetrConfig(backbone_config=backbone, **_ATTENTION, **stages, num_labels=5)
+    if kind in ("rt_detr", "rt_detr_v2"):
+        backbone = t.RTDetrResNetConfig(**_STAGES, out_features=_UPPER)
+        return t.CONFIG_MAPPING[kind](backbone_config=backbone, **_FAST, num_labels=5)
+    if kind == "d_fine":
+        return t.DFineConfig(backbone_config=t.HGNetV2Config(**_HGNET), **_FAST, num_labels=5)
+    if kind == "mask2former":
+        backbone = t.SwinConfig(**_SWIN, out_features=["stage1", *_UPPER])
+        sizes = dict.fromkeys(
+            ("feature_size", "mask_feature_size", "hidden_dim", "encoder_feedforward_dim", "dim_feedforward"), 32
+        )
+        layers = {"encoder_layers": 1, "decoder_layers": 2, "num_attention_heads": 2, "num_queries": 20}
+        return t.Mask2FormerConfig(backbone_config=backbone, **sizes, **layers, num_labels=5, train_num_points=256)
+    if kind == "maskformer":
+        decoder = t.DetrConfig(**_ATTENTION)
+        return t.MaskFormerConfig(
+            backbone_config=t.SwinConfig(**_SWIN), decoder_config=decoder, fpn_feature_size=32, mask_feature_size=32
+        )
+    return {
+        "vit": lambda: t.ViTConfig(**_VIT, num_labels=5),
+        "deit": lambda: t.DeiTConfig(**_VIT, num_labels=5),
+        "beit": lambda: t.BeitConfig(**_VIT, num_labels=5, use_relative_position_bias=True),
+        "swinv2": lambda: t.Swinv2Config(**{**_SWIN, "num_heads": [2] * 4, "window_size": 2}, num_labels=5),
+        "convnext": lambda: t.ConvNextConfig(hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1], num_labels=5),
+        "resnet": lambda: t.ResNetConfig(**_STAGES, num_labels=5),
+        "mobilevit": lambda: t.MobileViTConfig(
+            image_size=SIDE,
+            hidden_sizes=[16, 24, 32],
+            neck_hidden_sizes=[8, 8, 16, 16, 24, 24, 32],
+            num_attention_heads=2,
+            num_labels=5,
+        ),
+    }[kind]()
+
+
+AUTO = {
+    "image_classification": "AutoModelForImageClassification",
+    "object_detection": "AutoModelForObjectDetection",
+    "instance_segmentation": "AutoModelForUniversalSegmentation",
+}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Save a tiny network of a type with random weights; gives its folder and the network."""
+
+    def save(kind, task, preprocessor=None):
+        torch.manual_seed(3)
+        config = config_of(kind)
+        config.architectures = []
+        network = getattr(transformers, AUTO[task]).from_config(config)
+        folder = tmp_path / kind
+        network.save_pretrained(folder)
+        if preprocessor is not None:
+            (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
+        return str(folder), network
+
+    return save
+
+
+@pytest.fixture
+def build():
+    """Build a model of the catalogue or of a folder with resolved hyper-parameters."""
+
+    def built(task, name, weights="auto", **given):
+        torch.manual_seed(0)
+        sized = {} if task == "image_classification" else {"image_size": SIDE, "box_score_threshold": 0.0}
+        return build_model(task, name, CLASSES, resolve(task, name, {**sized, **given}), weights)
+
+    return built
+
+
+@pytest.fixture
+def scenes():
+    """Four images with two rectangles each, the last one empty: images and targets with masks."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(4, 3, SIDE, SIDE, generator=generator) * 0.3
+    targets = []
+    for number, image in enumerate(images):
+        centres = torch.rand(2, 2, generator=generator) * SIDE * 0.5 + SIDE * 0.25
+        halves = torch.rand(2, 2, generator=generator) * SIDE * 0.15 + SIDE * 0.1
+        boxes = torch.cat([centres - halves, centres + halves], dim=1).round()[: 0 if number == 3 else 2]
+        labels = torch.tensor([number % 3, (number + 1) % 3])[: len(boxes)]
+        masks = torch.zeros(len(boxes), SIDE, SIDE, dtype=torch.bool)
+        for mask, (x1, y1, x2, y2), label in zip(masks, boxes.int().tolist(), labels.tolist(), strict=True):
+            image[label, y1:y2, x1:x2] += 0.7
+            mask[y1:y2, x1:x2] = True
+        targets.append({"boxes": boxes, "labels": labels, "masks": masks})
+    return images, targets
+
+
+@pytest.fixture
+def fit():
+    """Train a detector a little on a batch; gives the losses."""
+
+    def fitted(model, images, targets, steps, rate=2e-3):
+        optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate)
+        history = []
+        model.train()
+        for _ in range(steps):
+            loss = sum(model(images, targets).values())
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            history.append(loss.item())
+        model.eval()
+        return history
+
+    return fitted
+
+
+@pytest.fixture
+def both(tmp_path):
+    """Export a model with the project's exporter; gives a function from images to torch's and ONNX's outputs."""
+
+    def exported(model, task):
+        spec = model.export_spec()
+        same = {
+            "model_name": "tiny",
+            "task": task,
+            "classes": model.classes,
+            "labels": spec.labels,
+            "preprocessing": model.preprocessing,
+            "decoder": spec.decoder,
+        }
+        if task == "image_classification":
+            metadata = ClassifierMetadata(**same)
+        else:
+            limits = {"box_score_threshold": 0.0, "nms_iou_threshold": 0.5, "box_detections_per_image": 100}
+            metadata = DetectorMetadata(**same, **limits)
+        path = tmp_path / "model.onnx"
+        with contextlib.redirect_stdout(io.StringIO()):
+            export_onnx(spec, path, metadata, torch.zeros(2, 3, SIDE, SIDE))
+        session = onnxruntime.InferenceSession(path)
+        module = spec.module.eval()
+
+        def run(images):
+            with torch.no_grad():
+                expected = module(images)
+            expected = [expected] if isinstance(expected, torch.Tensor) else list(expected)
+            actual = session.run(list(spec.outputs), {spec.inputs[0]: images.numpy()})
+            return [value.numpy() for value in expected], actual
+
+        return run
+
+    return exported
+
+
+@pytest.fixture
+def assert_same_detections(both, scenes):
+    """Hold torch's detections of several batches against ONNX's, as sets: near-tied scores may swap places."""
+
+    def check(model, task, pixels=0.05, score=1e-4):
+        run = both(model, task)
+        images = scenes[0]
+        generator = torch.Generator().manual_seed(2)
+        compared = 0
+        for batch in (images, images[:1], torch.rand(3, 3, SIDE, SIDE, generator=generator)):
+            expected, actual = run(batch)
+            assert np.array_equal(expected[3], actual[3])
+            for image, count in enumerate(actual[3].tolist()):
+                compared += count
+                if count:
+                    ours, theirs = ([v[image, :count] for v in (*all_[:3], *all_[4:])] for all_ in (expected, actual))
+                    _same_set(ours, theirs, pixels, score)
+        assert compared > 0
+
+    return check
+
+
+def _same_set(expected, actual, pixels, score):
+    cost = np.abs(expected[0][:, None] - actual[0][None]).max(-1)
+    cost = cost + 1e3 * (expected[1][:, None] != actual[1][None]) + 100 * np.abs(expected[2][:, None] - actual[2][None])
+    if len(expected) > 3:
+        cost = cost + np.abs(expected[3][:, None] - actual[3][None]).max((2, 3))
+    partner = cost.argmin(1)
+    assert np.array_equal(expected[1], actual[1][partner])
+    assert np.abs(expected[0] - actual[0][partner]).max() < pixels
+    assert np.abs(expected[2] - actual[2][partner]).max() < score
+    if len(expected) > 3:
+        assert np.abs(expected[3] - actual[3][partner]).max() < 1e-3

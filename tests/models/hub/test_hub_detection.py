@@ -1,0 +1,109 @@
+"""Each family of detectors from transformers keeps the contract of `Detector`."""
+
+import pytest
+import torch
+from torch import nn
+from torchvision.ops import box_iou
+
+from automl_images.models.entries.hub_names import DETECTORS
+from automl_images.models.hub.detection import FAMILIES
+
+TASK = "object_detection"
+QUICK = ("detr",)
+EACH = [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in FAMILIES]
+
+
+def test_the_catalogue_offers_what_can_be_built():
+    assert set(DETECTORS.types) == set(FAMILIES)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_weights_of_the_folder_arrive_and_only_heads_are_new(kind, saved, build):
+    folder, network = saved(kind, TASK)
+    built = build(TASK, folder)
+    assert built.weights.pretrained
+    own, theirs = built.model.network.state_dict(), network.state_dict()
+    common = [name for name, value in own.items() if name in theirs and value.shape == theirs[name].shape]
+    assert [name for name in common if not torch.equal(own[name], theirs[name])] == []
+    heads = [name for name, value in own.items() if name in theirs and value.shape != theirs[name].shape]
+    assert heads
+    assert all(f"network.{name}".startswith(tuple(f"network.{head}" for head in DETECTORS.heads)) for name in heads)
+    assert {name.rsplit(".", 1)[1] for name in own if name not in theirs} <= {"num_batches_tracked"}
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_batch_norm_of_the_backbone_rests_only_with_pretrained_weights(kind, saved, build):
+    folder, _ = saved(kind, TASK)
+    for weights, training in (("auto", False), (None, True)):
+        model = build(TASK, folder, weights).model.train()
+        norms = [m for m in model.network.model.backbone.modules() if isinstance(m, nn.BatchNorm2d)]
+        assert norms
+        assert {norm.training for norm in norms} == {training}
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_losses_are_finite_and_reach_every_weight(kind, saved, build, scenes):
+    model = build(TASK, saved(kind, TASK)[0], None).model.train()
+    total = sum(model(*scenes).values())
+    total.backward()
+    assert torch.isfinite(total)
+    without = [n for n, p in model.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
+    assert without == []
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_images_without_objects_give_finite_losses(kind, saved, build, scenes):
+    images, targets = scenes
+    model = build(TASK, saved(kind, TASK)[0], None).model.train()
+    assert torch.isfinite(sum(model(images[:2], [targets[3], targets[3]]).values()))
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_losses_in_eval_mode_are_repeatable_and_change_nothing(kind, saved, build, scenes):
+    model = build(TASK, saved(kind, TASK)[0], None).model.eval()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    with torch.no_grad():
+        first, second = model(*scenes), model(*scenes)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_detections_are_well_formed(kind, saved, build, scenes):
+    model = build(TASK, saved(kind, TASK)[0], None, box_detections_per_image=7).model.eval()
+    with torch.no_grad():
+        found = model(scenes[0])
+        model.set_score_threshold(0.999)
+        assert [len(one["scores"]) for one in model(scenes[0])] == [0] * 4
+    assert len(found) == 4
+    for one in found:
+        assert 0 < len(one["scores"]) <= 7
+        assert set(one["labels"].tolist()) <= {0, 1, 2}
+        assert torch.equal(one["scores"], one["scores"].sort(descending=True).values)
+        assert one["boxes"].min() >= 0
+        assert one["boxes"].max() <= 64
+        assert (one["boxes"][:, 2:] > one["boxes"][:, :2]).all()
+
+
+@pytest.mark.parametrize("kind", EACH)
+def test_graph_gives_the_same_detections(kind, saved, build, scenes, fit, assert_same_detections):
+    model = build(TASK, saved(kind, TASK)[0], None).model
+    history = fit(model, *scenes, steps=15)
+    assert history[-1] < history[0]
+    assert_same_detections(model, TASK)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_it_learns_to_find_the_objects_of_a_batch(kind, saved, build, scenes, fit):
+    images, targets = scenes
+    model = build(TASK, saved(kind, TASK)[0], None).model
+    fit(model, images, targets, steps=400)
+    with torch.no_grad():
+        found = model(images)
+    for one, target in list(zip(found, targets, strict=True))[:3]:
+        overlaps = box_iou(target["boxes"], one["boxes"])
+        overlaps[target["labels"][:, None] != one["labels"][None]] = 0
+        assert overlaps.max(dim=1).values.min() > 0.5

@@ -1,0 +1,82 @@
+"""Each task beside detection, whose own file goes deeper: the whole pipeline on the sample with one tiny epoch."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from automl_images.data.images import read_image
+from automl_images.data.mltable import read_table
+from automl_images.inference.load import load_predictor
+from automl_images.tasks import TASKS
+
+ROOT = Path(__file__).parents[2]
+CLASSES = ["can", "carton", "milk_bottle", "water_bottle"]
+MORE = {
+    "image_classification": {"weighted_loss": 2, "label_smoothing": 0.1},
+    "image_classification_multilabel": {"mixup": 0.2, "soup": 2},
+    "instance_segmentation": {"export_as_image": True, "image_type": "png", "box_score_threshold": 0.05},
+}
+
+
+@pytest.fixture(scope="module", params=sorted(MORE))
+def finished(request, tmp_path_factory):
+    task, root = request.param, tmp_path_factory.mktemp("run")
+    given = {f"{task}.training_parameters.{name}": value for name, value in MORE[task].items()}
+    params = ",".join(f"{key}={value}" for key, value in {"data_root": root, **given}.items())
+    command = [sys.executable, "-m", "kedro", "run", f"--pipeline={task}", "--env", "test", "--params", params]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=dict(os.environ), check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return task, root, result.stdout
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_everything_is_where_the_design_promises(finished):
+    task, root, output = finished
+    metric = TASKS.get(task).primary_metric
+    reports = root / "08_reporting" / task
+    metrics = read(reports / "metrics.json")
+    assert 0 <= metrics[metric] <= 1
+    assert f"{metric} {metrics[metric]:.4f}" in output
+    assert read(reports / "parity.json")["passed"] is True
+    assert "<html" in (reports / "report.html").read_text(encoding="utf-8")
+    assert (root / "04_feature" / task / "augmentation_preview.png").stat().st_size > 0
+    with (root / "07_model_output" / task / "trials.csv").open(newline="") as stream:
+        [trial] = csv.DictReader(stream)
+    assert (trial["status"], trial["epochs"]) == ("Completed", "1")
+    labels = read(root / "06_models" / task / "best" / "labels.json")
+    assert labels == (["--bg--", *CLASSES] if task == "instance_segmentation" else CLASSES)
+
+
+def test_the_model_gives_again_what_the_run_predicted(finished):
+    task, root, _ = finished
+    rows = read_table(root / "03_primary" / task / "validation-mltable").rows
+    lines = (root / "07_model_output" / task / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == len(rows)
+    first = json.loads(lines[0])
+    predictor = load_predictor(root / "06_models" / task / "best", threads=1)
+    image = read_image(rows[0]["image_url"])
+    if task == "instance_segmentation":
+        [found] = predictor.predict([image], score_threshold=0.01)
+        assert {len(item["polygon"]) > 0 for item in first["boxes"]} <= {True}
+        assert found.masks.shape == (len(found), *image.shape[:2])
+        assert [round(s, 6) for s in found.scores.tolist()][: len(first["boxes"])] >= [
+            b["score"] for b in first["boxes"]
+        ]
+    else:
+        assert first["labels"] == CLASSES
+        np.testing.assert_allclose(predictor.predict([image])[0], first["probs"], atol=1e-5)
+
+
+def test_masks_are_exported_as_pictures_where_that_is_asked_for(finished):
+    task, root, _ = finished
+    pictures = list((root / "07_model_output" / task / "mask_pictures").rglob("*.png"))
+    assert bool(pictures) == (task == "instance_segmentation")

@@ -1,0 +1,15 @@
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+_HERE = Path(__file__).parent
+sys.path[:0] = [str(_HERE), str(_HERE.parent / "training")]  # for effects*.py and tiny_learner
+pytest.register_assert_rewrite("effects", "effects_on_models", "effects_on_training")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Forked children cannot use OpenMP threads that their parent began."""
+    torch.set_num_threads(1)
