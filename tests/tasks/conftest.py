@@ -1,3 +1,4 @@
+import gc
 import sys
 from pathlib import Path
 
@@ -6,10 +7,19 @@ import torch
 
 _HERE = Path(__file__).parent
 sys.path[:0] = [str(_HERE), str(_HERE.parent / "training")]  # for effects*.py and tiny_learner
-pytest.register_assert_rewrite("effects", "effects_on_models", "effects_on_training")
+pytest.register_assert_rewrite("effects", "effects_on_classifiers", "effects_on_detectors", "effects_on_training")
 
 
 @pytest.fixture(autouse=True)
 def _one_thread():
     """Forked children cannot use OpenMP threads that their parent began."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick_garbage_collection():
+    """Every training ends with a collection, which need not look at all imported modules: that takes half a second."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()

@@ -15,13 +15,16 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from automl_images.core.events import EventLog, read_events
 from automl_images.core.hyperparameters import resolve
+from automl_images.models import catalogue
 from automl_images.sweep.trials import TrialRequest
 from automl_images.tasks import get_task
+from automl_images.tasks.objects import _metadata
 from automl_images.training.trainer import train
 
 EFFECTS = {}
 """By name of the row: a function of an empty folder that fails where a value of the row does not act."""
 
+CLASSES = ["a", "b"]
 LITE_CLASSIFIER = "efficientnet_lite0"
 LITE_DETECTOR = "fasterrcnn_efficientnet_lite0_fpn"
 LITE_SEGMENTER = "maskrcnn_efficientnet_lite0_fpn"
@@ -146,7 +149,7 @@ def request_of(task, model_name, **given):
         task=task,
         model_name=model_name,
         hyperparameters=values,
-        classes=["a", "b"],
+        classes=CLASSES,
         training_table="",
         validation_table="",
         data_hash="",
@@ -168,3 +171,14 @@ def detector(folder, model_name=LITE_DETECTOR, width=96, height=64, **given):
     """Return a learner with one image: an `a` in its left upper quarter, a `b` in the right lower one."""
     objects = [box("a", 0, 0, 0.5, 0.5), box("b", 0.5, 0.5, 1, 1)]
     return learner_of(rows_of(folder, [objects], width, height), "object_detection", model_name, **given)
+
+
+def batch_of(learner):
+    return learner.collate([learner.training_set[(0, i)] for i in range(len(learner.training_set))])
+
+
+def detector_metadata(task="instance_segmentation", model_name=LITE_SEGMENTER, **given):
+    """Return what an exported model that finds objects says of itself."""
+    request = request_of(task, model_name, **given)
+    network = catalogue.build_model(task, model_name, CLASSES, request.hyperparameters, weights=None).model
+    return _metadata(network, get_task(task).trained_model(request, {}, {}))

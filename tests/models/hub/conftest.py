@@ -47,6 +47,16 @@ _VIT = {
     "patch_size": 16,
 }
 _SWIN = {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 2, 2], "window_size": 4, "image_size": SIDE}
+_MASKS = {
+    **dict.fromkeys(
+        ("feature_size", "mask_feature_size", "hidden_dim", "encoder_feedforward_dim", "dim_feedforward"), 32
+    ),
+    "encoder_layers": 1,
+    "decoder_layers": 2,
+    "num_attention_heads": 2,
+    "num_queries": 20,
+    "train_num_points": 256,
+}
 _HGNET = {
     "stem_channels": [3, 8, 16],
     "hidden_sizes": [16, 24, 32, 40],
@@ -62,45 +72,47 @@ _HGNET = {
 def config_of(kind):
     """A tiny config of a type of models, with five classes."""
     t = transformers
-    if kind == "detr":
-        backbone = t.ResNetConfig(**_STAGES, out_features=["stage4"])
-        return t.DetrConfig(backbone_config=backbone, **_ATTENTION, num_labels=5)
-    if kind == "deformable_detr":
-        backbone = t.ResNetConfig(**_STAGES, out_features=_UPPER)
-        stages = {"two_stage": True, "with_box_refine": True, "two_stage_num_proposals": 20}
-        return t.DeformableDetrConfig(backbone_config=backbone, **_ATTENTION, **stages, num_labels=5)
-    if kind in ("rt_detr", "rt_detr_v2"):
-        backbone = t.RTDetrResNetConfig(**_STAGES, out_features=_UPPER)
-        return t.CONFIG_MAPPING[kind](backbone_config=backbone, **_FAST, num_labels=5)
-    if kind == "d_fine":
-        return t.DFineConfig(backbone_config=t.HGNetV2Config(**_HGNET), **_FAST, num_labels=5)
-    if kind == "mask2former":
-        backbone = t.SwinConfig(**_SWIN, out_features=["stage1", *_UPPER])
-        sizes = dict.fromkeys(
-            ("feature_size", "mask_feature_size", "hidden_dim", "encoder_feedforward_dim", "dim_feedforward"), 32
-        )
-        layers = {"encoder_layers": 1, "decoder_layers": 2, "num_attention_heads": 2, "num_queries": 20}
-        return t.Mask2FormerConfig(backbone_config=backbone, **sizes, **layers, num_labels=5, train_num_points=256)
-    if kind == "maskformer":
-        decoder = t.DetrConfig(**_ATTENTION)
-        return t.MaskFormerConfig(
-            backbone_config=t.SwinConfig(**_SWIN), decoder_config=decoder, fpn_feature_size=32, mask_feature_size=32
-        )
-    return {
-        "vit": lambda: t.ViTConfig(**_VIT, num_labels=5),
-        "deit": lambda: t.DeiTConfig(**_VIT, num_labels=5),
-        "beit": lambda: t.BeitConfig(**_VIT, num_labels=5, use_relative_position_bias=True),
-        "swinv2": lambda: t.Swinv2Config(**{**_SWIN, "num_heads": [2] * 4, "window_size": 2}, num_labels=5),
-        "convnext": lambda: t.ConvNextConfig(hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1], num_labels=5),
-        "resnet": lambda: t.ResNetConfig(**_STAGES, num_labels=5),
+    made = {
+        "detr": lambda: t.DetrConfig(backbone_config=t.ResNetConfig(**_STAGES, out_features=["stage4"]), **_ATTENTION),
+        "deformable_detr": lambda: t.DeformableDetrConfig(
+            backbone_config=t.ResNetConfig(**_STAGES, out_features=_UPPER),
+            two_stage=True,
+            with_box_refine=True,
+            two_stage_num_proposals=20,
+            **_ATTENTION,
+        ),
+        "rt_detr": lambda: t.RTDetrConfig(backbone_config=_fast_resnet(), **_FAST),
+        "rt_detr_v2": lambda: t.RTDetrV2Config(backbone_config=_fast_resnet(), **_FAST),
+        "d_fine": lambda: t.DFineConfig(backbone_config=t.HGNetV2Config(**_HGNET), **_FAST),
+        "mask2former": lambda: t.Mask2FormerConfig(
+            backbone_config=t.SwinConfig(**_SWIN, out_features=["stage1", *_UPPER]), **_MASKS
+        ),
+        "maskformer": lambda: t.MaskFormerConfig(
+            backbone_config=t.SwinConfig(**_SWIN),
+            decoder_config=t.DetrConfig(**_ATTENTION),
+            fpn_feature_size=32,
+            mask_feature_size=32,
+        ),
+        "vit": lambda: t.ViTConfig(**_VIT),
+        "deit": lambda: t.DeiTConfig(**_VIT),
+        "beit": lambda: t.BeitConfig(**_VIT, use_relative_position_bias=True),
+        "swinv2": lambda: t.Swinv2Config(**{**_SWIN, "num_heads": [2] * 4, "window_size": 2}),
+        "convnext": lambda: t.ConvNextConfig(hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1]),
+        "resnet": lambda: t.ResNetConfig(**_STAGES),
         "mobilevit": lambda: t.MobileViTConfig(
             image_size=SIDE,
             hidden_sizes=[16, 24, 32],
             neck_hidden_sizes=[8, 8, 16, 16, 24, 24, 32],
             num_attention_heads=2,
-            num_labels=5,
         ),
     }[kind]()
+    made.num_labels = 5
+    made.architectures = []
+    return made
+
+
+def _fast_resnet():
+    return transformers.RTDetrResNetConfig(**_STAGES, out_features=_UPPER)
 
 
 AUTO = {
@@ -116,9 +128,7 @@ def saved(tmp_path):
 
     def save(kind, task, preprocessor=None):
         torch.manual_seed(3)
-        config = config_of(kind)
-        config.architectures = []
-        network = getattr(transformers, AUTO[task]).from_config(config)
+        network = getattr(transformers, AUTO[task]).from_config(config_of(kind))
         folder = tmp_path / kind
         network.save_pretrained(folder)
         if preprocessor is not None:

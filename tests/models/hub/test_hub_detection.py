@@ -3,8 +3,10 @@
 import pytest
 import torch
 from torch import nn
+from torchvision.models import resnet50
 from torchvision.ops import box_iou
 
+from automl_images.models.catalogue import MODELS
 from automl_images.models.entries.hub_names import DETECTORS
 from automl_images.models.hub.detection import FAMILIES
 
@@ -29,6 +31,20 @@ def test_weights_of_the_folder_arrive_and_only_heads_are_new(kind, saved, build)
     assert heads
     assert all(f"network.{name}".startswith(tuple(f"network.{head}" for head in DETECTORS.heads)) for name in heads)
     assert {name.rsplit(".", 1)[1] for name in own if name not in theirs} <= {"num_batches_tracked"}
+
+
+def test_mmdetections_deformable_detr_starts_from_torchvisions_resnet(build, tmp_path):
+    source = resnet50(weights=None)
+    torch.save(source.state_dict(), tmp_path / "resnet50.pth")
+    name = "mmd-3x-deformable-detr_refine_twostage_r50_16xb2-50e_coco"
+    built = build(TASK, name, tmp_path / "resnet50.pth")
+    assert built.weights.pretrained
+    own, theirs = built.model.network.model.backbone.model.state_dict(), source.state_dict()
+    assert len(own) > 300
+    assert [n for n in own if "num_batches" not in n and not torch.equal(own[n], theirs[n])] == []
+    parameters = sum(p.numel() for p in built.model.parameters()) / 1e6
+    assert round(parameters) == MODELS.get(name).million_parameters
+    assert len(built.model.layer_groups()) == 5
 
 
 @pytest.mark.parametrize("kind", FAMILIES)

@@ -61,7 +61,7 @@ register(
             ),
         ),
         heads=HEADS,
-        million_parameters=48,
+        million_parameters=47,
         note="torchvision's Mask R-CNN on its Swin-T; its input is a square of image_size pixels. Starts from a "
         "backbone trained on ImageNet, not from a network trained on COCO.",
     )

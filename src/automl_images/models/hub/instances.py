@@ -1,6 +1,6 @@
 """Networks of transformers that find instances as masks (Mask2Former, MaskFormer) behind the face of `Detector`.
 
-Owns building, targets, boxes and grids of masks, and the graph for ONNX; network, matching and losses are transformers'.
+Owns building, boxes and grids of masks, and the graph for ONNX; network, matching and losses are transformers'.
 A query gives a class and a mask over the whole image: the box is the one around the mask, and the mask is sampled on a
 grid over it, as the contract of `Detector` wants.
 Sources: Cheng et al., arXiv:2107.06278 (MaskFormer) and arXiv:2112.01527 (Mask2Former, with the score of a mask).
@@ -28,6 +28,7 @@ GRID = 56
 
 STRIDE = 32
 FAMILIES = ("mask2former", "maskformer")
+"""Types of models."""
 
 
 class HubSegmenter(Detector):

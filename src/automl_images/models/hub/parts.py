@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -39,9 +38,9 @@ def _before(part: nn.Module, path: list[str]) -> list[nn.Module]:
     """Return what is registered before the module at `path`, on each level."""
     found: list[nn.Module] = []
     for piece in path:
-        children = list(part.named_children())
-        found += [child for _, child in itertools.takewhile(lambda item: item[0] != piece, children)]
-        part = part.get_submodule(piece)
+        children = dict(part.named_children())
+        found += list(children.values())[: list(children).index(piece)]
+        part = children[piece]
     return found
 
 
