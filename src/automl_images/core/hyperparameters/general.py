@@ -6,6 +6,7 @@ from automl_images.core.hyperparameters.row import Hyperparameter
 
 YOLOV5 = "*/yolov5"
 LITE_OBJECTS = "*/*rcnn_efficientnet_lite0_fpn"
+LITE_CLASSES = "image_classification*/efficientnet_lite0"
 MMD = "*/mmd-3x-*"
 MMD_MASKS = "instance_segmentation/mmd-3x-*"
 HUB = "*/*/*"
@@ -19,7 +20,7 @@ CLASSIFICATION_BATCHES = (
     ("*/vits16r224", 128),
     ("*/vitb16r224", 48),
     ("*/vitl16r224", 10),
-    ("image_classification*/efficientnet_lite0", 16),
+    (LITE_CLASSES, 16),
     (VIT_HUB, 72),
     (BEIT_HUB, 72),
     (SWIN_HUB, 12),
@@ -31,6 +32,7 @@ CLASSIFICATION_BATCHES = (
 """Specification B.2 and C.2; efficientnet_lite0 is ours."""
 
 CLASSIFICATION_LEARNING_RATES = (
+    (LITE_CLASSES, 0.003),
     ("image_classification/vit[sb]16r224", 0.0125),
     ("image_classification/vitl16r224", 0.001),
     ("image_classification_multilabel/vit[sb]16r224", 0.025),
@@ -69,7 +71,7 @@ GENERAL: tuple[Hyperparameter, ...] = (
         "int",
         "Passes over the training images.",
         15,
-        ((YOLOV5, 30), (LITE_OBJECTS, 10), (MMD, 10), (SWIN_HUB, 5)),
+        ((YOLOV5, 30), (LITE_OBJECTS, 10), (LITE_CLASSES, 8), (MMD, 10), (SWIN_HUB, 5)),
         minimum=1,
     ),
     Hyperparameter(
@@ -121,13 +123,15 @@ GENERAL: tuple[Hyperparameter, ...] = (
     Hyperparameter(
         "warmup_cosine_lr_cycles", "float", "Cosine waves after warm-up; 0.5 ends at zero.", 0.45, minimum=0, maximum=1
     ),
-    Hyperparameter("warmup_cosine_lr_warmup_epochs", "int", "Epochs of linear warm-up.", 2, minimum=1),
+    Hyperparameter(
+        "warmup_cosine_lr_warmup_epochs", "int", "Epochs of linear warm-up.", 2, ((LITE_CLASSES, 1),), minimum=1
+    ),
     Hyperparameter(
         "optimizer",
         "choice",
         "Optimiser.",
         "sgd",
-        ((HUB, "adamw"), (MMD, "adamw")),
+        ((HUB, "adamw"), (MMD, "adamw"), (LITE_CLASSES, "adamw")),
         choices=("sgd", "adam", "adamw"),
     ),
     Hyperparameter("momentum", "float", "Momentum of sgd.", 0.9, minimum=0, maximum=1),

@@ -19,7 +19,13 @@ def _timm(repository: str) -> WeightSource:
 
 
 def _register(
-    name: str, timm_name: str, builder: str, head: str, millions: float, sources: tuple[WeightSource, ...]
+    name: str,
+    timm_name: str,
+    builder: str,
+    head: str,
+    millions: float,
+    sources: tuple[WeightSource, ...],
+    frozen_groups: int = 0,
 ) -> None:
     register(
         ModelEntry(
@@ -32,6 +38,7 @@ def _register(
             options={"timm_name": timm_name},
             sources=sources,
             heads=(f"{_NETWORK}.{head}.",),
+            frozen_groups=frozen_groups,
             million_parameters=millions,
         )
     )
@@ -67,4 +74,12 @@ for _name, _size, _recipe, _millions in (
     _timm_name = f"vit_{_size}_patch16_224"
     _register(_name, _timm_name, "build_vit", "head", _millions, (_timm(f"{_timm_name}.{_recipe}"),))
 
-_register("efficientnet_lite0", "tf_efficientnet_lite0", "build_lite", "classifier", 3.4, efficientnet_lite0(_NETWORK))
+_register(
+    "efficientnet_lite0",
+    "tf_efficientnet_lite0",
+    "build_lite",
+    "classifier",
+    3.4,
+    efficientnet_lite0(_NETWORK),
+    frozen_groups=4,
+)
