@@ -168,3 +168,15 @@ def test_the_dag_imports_in_airflow_3(tmp_path):
     result = subprocess.run([str(python), "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == "automl_images_object_detection 8"
+
+
+def test_the_catalogue_lists_every_model_with_its_defaults():
+    listed = json.loads(kedro("model", "catalogue", "--json").stdout)
+    by_name = {(row["task"], row["model_name"]): row for row in listed}
+    lite = by_name["image_classification", "efficientnet_lite0"]
+    assert any(source["here"] for source in lite["weights"])
+    assert lite["hyperparameters"]["number_of_epochs"] == 8
+    assert ("instance_segmentation", "maskrcnn_resnet50_fpn") in by_name
+    table = kedro("model", "catalogue", "--task", "object_detection").stdout
+    assert "yolov5" in table
+    assert "maskrcnn" not in table

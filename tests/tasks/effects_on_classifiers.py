@@ -191,6 +191,17 @@ def _training_crop_size(folder):
         assert classifier(folder, training_crop_size=size).training_set[(0, 0)].pixels.shape == (3, size, size)
 
 
+@effect("whole_image")
+def _whole_image(folder):
+    for whole in (True, False):
+        given = {"whole_image": whole, "validation_resize_size": 64}
+        learner = classifier(folder, **given)
+        middle = normalise(picture(64, 64)[16:48, 16:48], learner.model.preprocessing)
+        assert np.allclose(learner.validation_set[0].pixels.numpy(), middle, atol=1e-6) is not whole
+        [plan] = request_of("image_classification", "efficientnet_lite0", **given).augmentation_plan.values()
+        assert plan["training"][0]["parameters"]["minimum_scale"] == (0.6 if whole else 0.08)
+
+
 @effect("advanced_settings")
 def _advanced_settings(folder):
     for switch in (True, False):

@@ -15,12 +15,15 @@ from automl_images.augmentation.advanced_settings import AdvancedSettings
 from automl_images.augmentation.steps import STEPS
 from automl_images.core.errors import SettingsError, nearest
 
-Style = Literal["crop_expand_flip", "mosaic", "random_resized_crop"]
+Style = Literal["crop_expand_flip", "mosaic", "random_resized_crop", "whole_image"]
 """What suits a model; the catalogue names the style of each."""
 
 PREPROCESSING_NOTE = (
     "Afterwards every image is resized and normalised as its model demands; validation images get only that."
 )
+
+LEAST_PART = 0.6
+"""Least share of an image's area that the style `whole_image` trains on."""
 
 _ANY_SIZE = 32  # stands for a size that is not known yet, when parameters are checked
 
@@ -191,7 +194,20 @@ def _random_resized_crop(settings: AdvancedSettings, image_size: int | None) -> 
     ]
 
 
-_STYLES = {"crop_expand_flip": _crop_expand_flip, "mosaic": _mosaic, "random_resized_crop": _random_resized_crop}
+def _whole_image(settings: AdvancedSettings, image_size: int | None) -> list[Step | OneOf]:
+    if not settings.apply_automl_train_augmentations:
+        return []
+    crop = _step("random_resized_crop", 1, size=image_size)
+    large = crop.model_copy(update={"parameters": {**crop.parameters, "minimum_scale": LEAST_PART}})
+    return [large, _step("horizontal_flip", 0.5), _step("colour_jitter", 0.5)]
+
+
+_STYLES = {
+    "crop_expand_flip": _crop_expand_flip,
+    "mosaic": _mosaic,
+    "random_resized_crop": _random_resized_crop,
+    "whole_image": _whole_image,
+}
 
 
 def _step(name: str, probability: float, **parameters: Any) -> Step:

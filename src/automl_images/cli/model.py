@@ -35,18 +35,28 @@ def catalogue(task: str | None, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(found, indent=2))
             return
+        console = Console()
         for name in dict.fromkeys(row["task"] for row in found):
-            Console().print(_table(name, [row for row in found if row["task"] == name]))
+            rows = [row for row in found if row["task"] == name]
+            console.print(_table(name, rows))
+            for row in rows:
+                if row["note"]:
+                    console.print(f"  [bold]{row['model_name']}[/bold]: {row['note']}", highlight=False)
 
 
 def _table(task: str, rows: list[dict[str, Any]]) -> Table:
-    table = Table(title=task, title_justify="left")
-    for heading in ("model_name", "family", "million parameters", "licence", "pretrained weights", "here"):
-        table.add_column(heading, overflow="fold", justify="right" if heading.startswith("million") else "left")
+    table = Table(title=task, title_justify="left", box=None, pad_edge=False)
+    table.add_column("model_name", overflow="fold")
+    for heading in ("family", "M parameters", "licence", "pretrained weights"):
+        table.add_column(heading, justify="right" if heading.startswith("M ") else "left", no_wrap=True)
     for row in rows:
         size = "" if row["million_parameters"] is None else f"{row['million_parameters']:g}"
-        sources = "; ".join(source["name"] for source in row["weights"]) or "none"
-        here = "yes" if any(source["here"] for source in row["weights"]) else "no"
-        name = f"{row['model_name']}\n[dim]{row['note']}[/dim]" if row["note"] else row["model_name"]
-        table.add_row(name, row["family"], size, row["licence"], sources, here)
+        table.add_row(row["model_name"], row["family"], size, row["licence"], _where(row["weights"]))
     return table
+
+
+def _where(weights: list[dict[str, Any]]) -> str:
+    if not weights:
+        return "none"
+    found = next((source for source in weights if source["here"]), None)
+    return f"{weights[0]['kind']}, not here" if found is None else f"{found['kind']}, here"

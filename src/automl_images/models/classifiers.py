@@ -6,6 +6,7 @@ prefix `network.`. timm is never asked for weights: these are `weights.py`'s.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -121,7 +122,7 @@ def build_resnet(classes: Sequence[str], hyperparameters: Mapping[str, Any], tim
         hyperparameters: of `core/hyperparameters`, resolved.
         timm_name: the architecture.
     """
-    return _convolutional(classes, timm_name, resnet_groups, {name: hyperparameters[name] for name in SIZES})
+    return _convolutional(classes, timm_name, resnet_groups, hyperparameters)
 
 
 def build_seresnext(classes: Sequence[str], hyperparameters: Mapping[str, Any], timm_name: str) -> TimmClassifier:
@@ -129,17 +130,17 @@ def build_seresnext(classes: Sequence[str], hyperparameters: Mapping[str, Any], 
     for name, size in SERESNEXT_SIZES.items():
         if hyperparameters[name] != size:
             log.warning("seresnext is always used with %s %d; %d has no effect.", name, size, hyperparameters[name])
-    return _convolutional(classes, timm_name, resnet_groups, SERESNEXT_SIZES)
+    return _convolutional(classes, timm_name, resnet_groups, {**hyperparameters, **SERESNEXT_SIZES})
 
 
 def build_mobilenet(classes: Sequence[str], hyperparameters: Mapping[str, Any], timm_name: str) -> TimmClassifier:
     """Build a MobileNetV2 with random weights. Arguments as above."""
-    return _convolutional(classes, timm_name, mobilenet_groups, {name: hyperparameters[name] for name in SIZES})
+    return _convolutional(classes, timm_name, mobilenet_groups, hyperparameters)
 
 
 def build_lite(classes: Sequence[str], hyperparameters: Mapping[str, Any], timm_name: str) -> TimmClassifier:
     """Build an EfficientNet-Lite with random weights. Arguments as above."""
-    return _convolutional(classes, timm_name, lite_groups, {name: hyperparameters[name] for name in SIZES})
+    return _convolutional(classes, timm_name, lite_groups, hyperparameters)
 
 
 def build_vit(classes: Sequence[str], hyperparameters: Mapping[str, Any], timm_name: str) -> VisionTransformer:
@@ -164,18 +165,24 @@ def build_vit(classes: Sequence[str], hyperparameters: Mapping[str, Any], timm_n
             training,
         )
     network = timm.create_model(timm_name, num_classes=len(classes), img_size=crop)
-    return VisionTransformer(network, vit_groups, classes, _preprocessing(network, resize, crop), crop)
+    preprocessing = _preprocessing(network, resize, crop, hyperparameters["whole_image"])
+    return VisionTransformer(network, vit_groups, classes, preprocessing, crop)
 
 
 def _convolutional(
-    classes: Sequence[str], timm_name: str, groups: Callable[[nn.Module], LayerGroups], sizes: Mapping[str, int]
+    classes: Sequence[str],
+    timm_name: str,
+    groups: Callable[[nn.Module], LayerGroups],
+    hyperparameters: Mapping[str, Any],
 ) -> TimmClassifier:
-    resize, crop, training = (sizes[name] for name in SIZES)
+    resize, crop, training = (hyperparameters[name] for name in SIZES)
     network = timm.create_model(timm_name, num_classes=len(classes))
-    return TimmClassifier(network, groups, classes, _preprocessing(network, resize, crop), training)
+    preprocessing = _preprocessing(network, resize, crop, hyperparameters["whole_image"])
+    return TimmClassifier(network, groups, classes, preprocessing, training)
 
 
-def _preprocessing(network: nn.Module, resize_size: int, crop_size: int) -> Preprocessing:
+def _preprocessing(network: nn.Module, resize_size: int, crop_size: int, whole_image: bool) -> Preprocessing:
     """Return the preprocessing with the colours and scaling that timm's weights of the network were trained with."""
     trained: Any = network.pretrained_cfg
-    return centre_crop(resize_size, crop_size, trained["mean"], trained["std"], trained["interpolation"])
+    cropped = centre_crop(resize_size, crop_size, trained["mean"], trained["std"], trained["interpolation"])
+    return dataclasses.replace(cropped, resize="stretch") if whole_image else cropped

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from automl_images.augmentation.plan import AugmentationPlan, augmentation_plan
+from automl_images.augmentation.plan import AugmentationPlan, Style, augmentation_plan
 from automl_images.core.types import Row
 from automl_images.data.mask_files import MaskPictures
 from automl_images.models import catalogue
@@ -44,9 +44,13 @@ class TaskAdapter(abc.ABC):
         """
         plans: dict[str, Any] = {}
         for model_name, values in models.items():
-            style = catalogue.find(self.name, model_name).augmentation_style
+            style = self.augmentation_style(model_name, values)
             plans.setdefault(style, augmentation_plan(style, values["advanced_settings"]).as_dict())
         return plans
+
+    def augmentation_style(self, model_name: str, values: Mapping[str, Any]) -> Style:
+        """Return the style of augmentation for a model with some hyper-parameters."""
+        return catalogue.find(self.name, model_name).augmentation_style
 
     def augmentation_preview(self, rows: Sequence[Row], plans: Mapping[str, Any], seed: int) -> Image.Image:
         """Return a grid of augmented samples with their labels drawn for each style, below one another."""

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from automl_images.augmentation.build import build
-from automl_images.augmentation.plan import AugmentationPlan
+from automl_images.augmentation.plan import AugmentationPlan, Style
 from automl_images.augmentation.preview import preview
 from automl_images.augmentation.sample import Sample
 from automl_images.core.types import FloatArray, Row
@@ -47,6 +47,10 @@ class Classification(TaskAdapter):
         """Whether an image has any number of classes."""
         return self.label_kind == "classes"
 
+    def augmentation_style(self, model_name: str, values: Mapping[str, Any]) -> Style:
+        """Return the style of augmentation for a model with some hyper-parameters."""
+        return "whole_image" if values["whole_image"] else super().augmentation_style(model_name, values)
+
     def preview_of_plan(self, rows: Sequence[Row], plan: AugmentationPlan, seed: int) -> Image.Image:
         """Return a grid of augmented samples, each row with its classes."""
 
@@ -69,7 +73,7 @@ class Classification(TaskAdapter):
         model = cast(Classifier, built.model)
         index = {name: i for i, name in enumerate(request.classes)}
         known, held_out = (class_targets(rows, index, self.label_kind) for rows in (training, validation))
-        style = catalogue.find(self.name, request.model_name).augmentation_style
+        style = self.augmentation_style(request.model_name, values)
         plan = AugmentationPlan.from_dict(request.augmentation_plan[style])
         augmentation = build(plan, model.training_size) if plan.training else None
         p = model.preprocessing

@@ -72,7 +72,7 @@ class FindingObjects(TaskAdapter):
         torch.manual_seed(values["random_seed"])  # the new heads' random weights
         weights = values["weights"] or "auto"
         built = catalogue.build_model(self.name, request.model_name, request.classes, values, weights)
-        style = catalogue.find(self.name, request.model_name).augmentation_style
+        style = self.augmentation_style(request.model_name, values)
         plan = AugmentationPlan.from_dict(request.augmentation_plan[style])
         annotated = self._annotated(request.classes)
         tiling = (values["tile_grid_size"] and tuple(values["tile_grid_size"]), values["tile_overlap_ratio"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from automl_images.core.hyperparameters.general import LITE_MULTILABEL
 from automl_images.core.hyperparameters.row import CLASSIFICATION, Hyperparameter
 
 CLASSIFICATION_ROWS: tuple[Hyperparameter, ...] = (
@@ -41,5 +42,15 @@ CLASSIFICATION_ROWS: tuple[Hyperparameter, ...] = (
         aliases=("train_crop_size",),
         minimum=32,
         applies_to=CLASSIFICATION,
+    ),
+    Hyperparameter(
+        "whole_image",
+        "bool",
+        "See whole images, stretched to the crop size, and train on large parts of them: nothing that is annotated is "
+        "cut away.",
+        False,
+        ((LITE_MULTILABEL, True),),
+        applies_to=CLASSIFICATION,
+        ours=True,
     ),
 )

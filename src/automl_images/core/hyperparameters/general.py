@@ -7,6 +7,7 @@ from automl_images.core.hyperparameters.row import Hyperparameter
 YOLOV5 = "*/yolov5"
 LITE_OBJECTS = "*/*rcnn_efficientnet_lite0_fpn"
 LITE_CLASSES = "image_classification*/efficientnet_lite0"
+LITE_MULTILABEL = "image_classification_multilabel/efficientnet_lite0"
 MMD = "*/mmd-3x-*"
 MMD_MASKS = "instance_segmentation/mmd-3x-*"
 HUB = "*/*/*"
@@ -71,7 +72,7 @@ GENERAL: tuple[Hyperparameter, ...] = (
         "int",
         "Passes over the training images.",
         15,
-        ((YOLOV5, 30), (LITE_OBJECTS, 10), (LITE_CLASSES, 8), (MMD, 10), (SWIN_HUB, 5)),
+        ((YOLOV5, 30), (LITE_OBJECTS, 10), (LITE_MULTILABEL, 15), (LITE_CLASSES, 8), (MMD, 10), (SWIN_HUB, 5)),
         minimum=1,
     ),
     Hyperparameter(
