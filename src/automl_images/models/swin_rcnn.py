@@ -20,12 +20,11 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from automl_images.models.backbones import LayerGroups
 from automl_images.models.base import ExportSpec
-from automl_images.models.hub.config import square
+from automl_images.models.hub.config import STRIDE, square, square_side
 from automl_images.models.rcnn import RCNNDetector
 
 CHANNELS = (96, 192, 384, 768)
 PYRAMID_CHANNELS = 256
-STRIDE = 32
 
 
 class SwinPyramid(nn.Module):
@@ -85,5 +84,5 @@ def build_swin(classes: Sequence[str], hyperparameters: Mapping[str, Any]) -> Sw
         box_nms_thresh=hyperparameters["nms_iou_threshold"],
         box_detections_per_img=hyperparameters["box_detections_per_image"],
     )
-    side = -(-int(hyperparameters["image_size"]) // STRIDE) * STRIDE
-    return SwinRCNNDetector(network, pyramid.groups(), classes, square("letterbox", side, {}))
+    preprocessing = square("letterbox", square_side(hyperparameters, STRIDE), {})
+    return SwinRCNNDetector(network, pyramid.groups(), classes, preprocessing)

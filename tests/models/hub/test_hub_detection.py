@@ -6,6 +6,7 @@ from torch import nn
 from torchvision.models import resnet50
 from torchvision.ops import box_iou
 
+from automl_images.core.errors import SettingsError
 from automl_images.models.catalogue import MODELS
 from automl_images.models.entries.hub_names import DETECTORS
 from automl_images.models.hub.detection import FAMILIES
@@ -60,7 +61,7 @@ def test_batch_norm_of_the_backbone_rests_only_with_pretrained_weights(kind, sav
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_losses_are_finite_and_reach_every_weight(kind, saved, build, scenes):
     model = build(TASK, saved(kind, TASK)[0], None).model.train()
-    total = sum(model(*scenes).values())
+    total = sum(model(*scenes(model)).values())
     total.backward()
     assert torch.isfinite(total)
     without = [n for n, p in model.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
@@ -69,8 +70,8 @@ def test_losses_are_finite_and_reach_every_weight(kind, saved, build, scenes):
 
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_images_without_objects_give_finite_losses(kind, saved, build, scenes):
-    images, targets = scenes
     model = build(TASK, saved(kind, TASK)[0], None).model.train()
+    images, targets = scenes(model)
     assert torch.isfinite(sum(model(images[:2], [targets[3], targets[3]]).values()))
 
 
@@ -80,7 +81,7 @@ def test_losses_in_eval_mode_are_repeatable_and_change_nothing(kind, saved, buil
     before = {key: value.clone() for key, value in model.state_dict().items()}
     state = torch.get_rng_state()
     with torch.no_grad():
-        first, second = model(*scenes), model(*scenes)
+        first, second = model(*scenes(model)), model(*scenes(model))
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
@@ -90,23 +91,28 @@ def test_losses_in_eval_mode_are_repeatable_and_change_nothing(kind, saved, buil
 def test_detections_are_well_formed(kind, saved, build, scenes):
     model = build(TASK, saved(kind, TASK)[0], None, box_detections_per_image=7).model.eval()
     with torch.no_grad():
-        found = model(scenes[0])
+        found = model(scenes(model)[0])
         model.set_score_threshold(0.999)
-        assert [len(one["scores"]) for one in model(scenes[0])] == [0] * 4
+        assert [len(one["scores"]) for one in model(scenes(model)[0])] == [0] * 4
     assert len(found) == 4
     for one in found:
         assert 0 < len(one["scores"]) <= 7
         assert set(one["labels"].tolist()) <= {0, 1, 2}
         assert torch.equal(one["scores"], one["scores"].sort(descending=True).values)
         assert one["boxes"].min() >= 0
-        assert one["boxes"].max() <= 64
+        assert one["boxes"].max() <= model.preprocessing.max_size
         assert (one["boxes"][:, 2:] > one["boxes"][:, :2]).all()
+
+
+def test_too_small_a_square_is_refused(saved, build):
+    with pytest.raises(SettingsError, match="image_size must be at least 128"):
+        build(TASK, saved("deformable_detr", TASK)[0], None, image_size=64)
 
 
 @pytest.mark.parametrize("kind", EACH)
 def test_graph_gives_the_same_detections(kind, saved, build, scenes, fit, assert_same_detections):
     model = build(TASK, saved(kind, TASK)[0], None).model
-    history = fit(model, *scenes, steps=40 if kind in QUICK else 150)
+    history = fit(model, *scenes(model), steps=40 if kind in QUICK else 150)
     assert history[-1] < history[0]
     assert_same_detections(model, TASK)
 
@@ -114,8 +120,8 @@ def test_graph_gives_the_same_detections(kind, saved, build, scenes, fit, assert
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_it_learns_to_find_the_objects_of_a_batch(kind, saved, build, scenes, fit):
-    images, targets = scenes
     model = build(TASK, saved(kind, TASK)[0], None).model
+    images, targets = scenes(model)
     fit(model, images, targets, steps=400)
     with torch.no_grad():
         found = model(images)

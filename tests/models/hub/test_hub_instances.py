@@ -34,8 +34,8 @@ def test_weights_of_the_folder_arrive_and_only_heads_are_new(kind, saved, build)
 
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_losses_reach_the_weights_and_validation_is_repeatable(kind, saved, build, scenes):
-    images, targets = scenes
     model = build(TASK, saved(kind, TASK)[0], None).model.train()
+    images, targets = scenes(model)
     total = sum(model(images, targets).values())
     total.backward()
     assert torch.isfinite(total)
@@ -50,8 +50,8 @@ def test_losses_reach_the_weights_and_validation_is_repeatable(kind, saved, buil
 
 @pytest.mark.parametrize("kind", EACH)
 def test_it_learns_masks_and_the_graph_gives_the_same(kind, saved, build, scenes, fit, assert_same_detections):
-    images, targets = scenes
     model = build(TASK, saved(kind, TASK)[0], None).model
+    images, targets = scenes(model)
     fit(model, images, targets, steps=60 if kind == "mask2former" else 200)
     with torch.no_grad():
         found = model(images)

@@ -6,6 +6,7 @@ from automl_images.core.hyperparameters.row import Hyperparameter
 
 YOLOV5 = "*/yolov5"
 LITE_OBJECTS = "*/*rcnn_efficientnet_lite0_fpn"
+LITE_MASKS = "*/maskrcnn_efficientnet_lite0_fpn"
 LITE_CLASSES = "image_classification*/efficientnet_lite0"
 LITE_MULTILABEL = "image_classification_multilabel/efficientnet_lite0"
 MMD = "*/mmd-3x-*"
@@ -72,7 +73,15 @@ GENERAL: tuple[Hyperparameter, ...] = (
         "int",
         "Passes over the training images.",
         15,
-        ((YOLOV5, 30), (LITE_OBJECTS, 10), (LITE_MULTILABEL, 15), (LITE_CLASSES, 8), (MMD, 10), (SWIN_HUB, 5)),
+        (
+            (YOLOV5, 30),
+            (LITE_MASKS, 8),
+            (LITE_OBJECTS, 10),
+            (LITE_MULTILABEL, 20),
+            (LITE_CLASSES, 8),
+            (MMD, 10),
+            (SWIN_HUB, 5),
+        ),
         minimum=1,
     ),
     Hyperparameter(

@@ -20,6 +20,7 @@ from automl_images.models import weight_files
 from automl_images.models.shorter_side import IMAGENET_MEAN, IMAGENET_STD
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
+STRIDE = 32
 
 Colour = tuple[float, float, float]
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -133,6 +134,19 @@ def input_side(config: Mapping[str, Any], preprocessor: Mapping[str, Any]) -> in
         if sides and all(isinstance(side, int) for side in sides):
             return max(sides)
     return _USUAL_SIDE
+
+
+def square_side(hyperparameters: Mapping[str, Any], least: int) -> int:
+    """Return `image_size` rounded up to a multiple of 32.
+
+    Raises:
+        SettingsError: it is below `least`: the coarsest map of features would be a single pixel, for which the ONNX
+            graph divides by zero.
+    """
+    side = -(-int(hyperparameters["image_size"]) // STRIDE) * STRIDE
+    if side < least:
+        raise SettingsError(f"image_size must be at least {least} for this model, got {side}. Use {least} or more.")
+    return side
 
 
 def square(

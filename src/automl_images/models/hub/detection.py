@@ -20,11 +20,9 @@ from torchvision.ops import box_convert
 from automl_images.core.types import Preprocessing
 from automl_images.models import batched
 from automl_images.models.base import Detector, ExportSpec, Prediction, Target
-from automl_images.models.hub.config import build_network, square
+from automl_images.models.hub.config import STRIDE, build_network, square, square_side
 from automl_images.models.hub.parts import converted, fix_constants, layer_groups, thaw_norms
 from automl_images.models.rcnn_inference import OUTPUTS, Padded, unpad
-
-STRIDE = 32
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,6 +35,7 @@ class Family:
         background: the last logit means that a query found nothing; else each class is judged by itself.
         changed: values of the config that must not be the file's.
         forgotten_proposals: transformers' loss leaves out the first of two stages.
+        least_side: of the input, pixels.
     """
 
     resize: Literal["stretch", "letterbox"]
@@ -44,12 +43,13 @@ class Family:
     background: bool
     changed: Mapping[str, Any]
     forgotten_proposals: bool = False
+    least_side: int = STRIDE
 
 
 _ANY_SIZE = {"anchor_image_size": None, "eval_size": None}
 FAMILIES = {
     "detr": Family("letterbox", True, True, {"auxiliary_loss": True}),
-    "deformable_detr": Family("letterbox", True, False, {"auxiliary_loss": True}, forgotten_proposals=True),
+    "deformable_detr": Family("letterbox", True, False, {"auxiliary_loss": True}, True, least_side=128),
     "rt_detr": Family("stretch", False, False, _ANY_SIZE),
     "rt_detr_v2": Family("stretch", False, False, _ANY_SIZE),
     "d_fine": Family("stretch", False, False, _ANY_SIZE),
@@ -193,11 +193,12 @@ def build_detector(
 
     Raises:
         ModelError: transformers does not accept the config.
+        SettingsError: `image_size` is too small.
     """
     family = FAMILIES[config["model_type"]]
     network = build_network("AutoModelForObjectDetection", config, classes, **family.changed)
     thaw_norms(network)
     fix_constants(network)
-    side = -(-int(hyperparameters["image_size"]) // STRIDE) * STRIDE
+    side = square_side(hyperparameters, family.least_side)
     preprocessing = square(family.resize, side, preprocessor, family.normalised)
     return HubDetector(network, family, classes, hyperparameters, preprocessing)

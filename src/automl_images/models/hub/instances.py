@@ -19,14 +19,14 @@ from torchvision.ops import roi_align
 from automl_images.core.types import Preprocessing
 from automl_images.models import batched
 from automl_images.models.base import Detector, ExportSpec, Prediction, Target
-from automl_images.models.hub.config import build_network, square
+from automl_images.models.hub.config import build_network, square, square_side
 from automl_images.models.hub.parts import converted, layer_groups
 from automl_images.models.rcnn_inference import MASK_OUTPUTS, PaddedWithMasks, unpad
 
 GRID = 56
 """Side M of a mask's grid: twice that of Mask R-CNN, as these masks are finer."""
 
-STRIDE = 32
+LEAST_SIDE = 64
 FAMILIES = ("mask2former", "maskformer")
 """Types of models."""
 
@@ -178,9 +178,10 @@ def build_segmenter(
 
     Raises:
         ModelError: transformers does not accept the config.
+        SettingsError: `image_size` is too small.
     """
     network = build_network(
         "AutoModelForUniversalSegmentation", config, classes, use_auxiliary_loss=True, output_hidden_states=True
     )
-    side = -(-int(hyperparameters["image_size"]) // STRIDE) * STRIDE
-    return HubSegmenter(network, classes, hyperparameters, square("letterbox", side, preprocessor))
+    preprocessing = square("letterbox", square_side(hyperparameters, LEAST_SIDE), preprocessor)
+    return HubSegmenter(network, classes, hyperparameters, preprocessing)
