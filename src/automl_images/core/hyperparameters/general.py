@@ -77,7 +77,7 @@ GENERAL: tuple[Hyperparameter, ...] = (
             (YOLOV5, 30),
             (LITE_MASKS, 8),
             (LITE_OBJECTS, 10),
-            (LITE_MULTILABEL, 20),
+            (LITE_MULTILABEL, 15),
             (LITE_CLASSES, 8),
             (MMD, 10),
             (SWIN_HUB, 5),
