@@ -25,9 +25,6 @@ PREPROCESSING_NOTE = (
 LEAST_PART = 0.6
 """Least share of an image's area that the style `whole_image` trains on."""
 
-LEAST_HUE = 0.05
-"""Share of the circle by which the style `whole_image` turns hue: of several things in an image colour tells most."""
-
 _ANY_SIZE = 32  # stands for a size that is not known yet, when parameters are checked
 
 
@@ -199,11 +196,11 @@ def _random_resized_crop(settings: AdvancedSettings, image_size: int | None) -> 
 
 def _whole_image(settings: AdvancedSettings, image_size: int | None) -> list[Step | OneOf]:
     steps = _random_resized_crop(settings, image_size)
-    milder = {"random_resized_crop": {"minimum_scale": LEAST_PART}, "colour_jitter": {"hue": LEAST_HUE}}
     return [
-        step.model_copy(update={"parameters": {**step.parameters, **milder.get(step.name, {})}})
+        step.model_copy(update={"parameters": {**step.parameters, "minimum_scale": LEAST_PART}})
+        if isinstance(step, Step) and step.name == "random_resized_crop"
+        else step
         for step in steps
-        if isinstance(step, Step)
     ]
 
 
