@@ -41,8 +41,8 @@ def models_page() -> str:
         "Weights are taken from your file, a local cache, the hub, an installed package, or random, in this order;",
         "the report says which. `kedro model catalogue` prints this table and whether the weights are on your machine.",
         "",
-        "Any transformers model for image classification, object detection or instance segmentation can be named too, by",
-        "its name at the hub (`google/vit-base-patch16-224`) or by its folder (`./my/model` with `config.json` and",
+        "Any transformers model for image classification, object detection or instance segmentation can be named too,",
+        "by its name at the hub (`google/vit-base-patch16-224`) or by its folder (`./my/model` with `config.json` and",
         "`model.safetensors`); it needs the extra `transformers`.",
         "",
         "| model_name | tasks | million parameters | licence | pretrained weights, best first | note |",
@@ -87,7 +87,7 @@ def _text(value: object) -> str:
 def _advanced_settings() -> list[str]:
     return [
         "`advanced_settings` is a JSON object (or its text) with the keys",
-        "`apply_automl_train_augmentations` (default true; crop, expand, flip, affine and colours, also of classification),",
+        "`apply_automl_train_augmentations` (default true; crop, expand, flip, affine, colours; classification too),",
         "`apply_mosaic_for_yolo` (default true) and `stream_image_files` (accepted; images are always read in place).",
     ]
 

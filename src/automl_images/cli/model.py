@@ -46,7 +46,7 @@ def catalogue(task: str | None, as_json: bool) -> None:
 
 def _table(task: str, rows: list[dict[str, Any]]) -> Table:
     table = Table(title=task, title_justify="left", box=None, pad_edge=False)
-    table.add_column("model_name", overflow="fold")
+    table.add_column("model_name", overflow="fold", min_width=33)
     for heading in ("family", "M parameters", "licence", "pretrained weights"):
         table.add_column(heading, justify="right" if heading.startswith("M ") else "left", no_wrap=True)
     for row in rows:

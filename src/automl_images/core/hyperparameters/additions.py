@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from automl_images.core.hyperparameters.general import LITE_OBJECTS, YOLOV5
+from automl_images.core.hyperparameters.general import HUB, LITE_OBJECTS, YOLOV5
 from automl_images.core.hyperparameters.row import CLASSIFICATION, Hyperparameter
 
 VIT = "*/vit*r224"
@@ -31,7 +31,7 @@ ADDITIONS: tuple[Hyperparameter, ...] = (
         "choice",
         "Clip gradients by value or by norm.",
         "value",
-        ((LITE_OBJECTS, "norm"), (VIT, "norm")),
+        ((LITE_OBJECTS, "norm"), (VIT, "norm"), (HUB, "norm")),
         aliases=("grad_clip_type",),
         choices=("value", "norm"),
         ours=True,
@@ -41,7 +41,7 @@ ADDITIONS: tuple[Hyperparameter, ...] = (
         "float",
         "Bound of the clipped gradient.",
         5.0,
-        ((LITE_OBJECTS, 2.0), (VIT, 1.0)),
+        ((LITE_OBJECTS, 2.0), (VIT, 1.0), (HUB, 1.0)),
         minimum=0,
         ours=True,
     ),

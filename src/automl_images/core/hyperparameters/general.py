@@ -89,7 +89,7 @@ GENERAL: tuple[Hyperparameter, ...] = (
         "int",
         "Images in a training step (per device).",
         2,
-        ((YOLOV5, 16), (LITE_OBJECTS, 4), *CLASSIFICATION_BATCHES),
+        ((YOLOV5, 16), (LITE_OBJECTS, 4), (MMD_MASKS, 1), *CLASSIFICATION_BATCHES),
         minimum=1,
     ),
     Hyperparameter(
@@ -97,7 +97,7 @@ GENERAL: tuple[Hyperparameter, ...] = (
         "int",
         "Images in a validation step (per device).",
         1,
-        ((YOLOV5, 16), (LITE_OBJECTS, 4), *CLASSIFICATION_BATCHES),
+        ((YOLOV5, 16), (LITE_OBJECTS, 4), ("object_detection/mmd-3x-*", 2), *CLASSIFICATION_BATCHES),
         minimum=1,
     ),
     Hyperparameter(
