@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from automl_images.core.errors import SettingsError
+from automl_images.core.hyperparameters import resolve
 from automl_images.models import catalogue
 
 
@@ -57,3 +58,9 @@ def test_importing_the_catalogue_is_light():
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.split() == ["False", "False"]
+
+
+def test_more_layer_groups_than_there_are_cannot_be_frozen():
+    values = resolve("image_classification", "resnet18", {"layers_to_freeze": 6})
+    with pytest.raises(SettingsError, match="layers_to_freeze must be at most 5 for resnet18, got 6"):
+        catalogue.build_model("image_classification", "resnet18", ["a", "b"], values, weights=None)

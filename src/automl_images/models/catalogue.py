@@ -77,6 +77,8 @@ def build_model(
     model: Network = build(classes, hyperparameters, **entry.options)
     info = load_weights(model, entry.sources, entry.heads, weights)
     groups = hyperparameters.get("layers_to_freeze")
+    if groups is not None and groups > (count := len(model.layer_groups())):
+        raise SettingsError(f"layers_to_freeze must be at most {count} for {model_name}, got {groups}.")
     if groups is None:
         groups = entry.frozen_groups if info.pretrained else 0
     model.freeze(groups, norms=entry.frozen_norms and info.pretrained)

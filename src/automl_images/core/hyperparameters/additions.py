@@ -59,6 +59,7 @@ ADDITIONS: tuple[Hyperparameter, ...] = (
         "float",
         "Share of a label that is spread over all classes in the training loss.",
         0.0,
+        (("image_classification/apple/mobilevit-*", 0.1),),
         minimum=0,
         maximum=1,
         open_maximum=True,

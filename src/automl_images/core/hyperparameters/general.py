@@ -52,7 +52,6 @@ HUB_LEARNING_RATES = (
     (MOBILEVIT_HUB, 6.606e-5),
     (HUB, 5e-5),
     (MMD_MASKS, 9.67e-5),
-    ("*/mmd-3x-deformable-detr*", 1e-5),
     (MMD, 1e-4),
 )
 """Specification C.2; its 1e-5 for mmd models is for weights from COCO, which our own networks do not have."""

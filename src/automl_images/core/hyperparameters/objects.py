@@ -103,6 +103,7 @@ OBJECT_ROWS: tuple[Hyperparameter, ...] = (
         "int",
         "Side of the square input, pixels; rounded up to a multiple of 32.",
         640,
+        (("*/facebook/detr-*", 800), ("*/SenseTime/deformable-detr*", 800)),
         aliases=("img_size",),
         minimum=32,
         applies_to=(*YOLO, *HUB_OBJECTS),
