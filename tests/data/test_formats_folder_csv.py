@@ -119,3 +119,18 @@ def test_legacy_tsv(folder):
     (folder / "t.tsv").write_text("a.jpg\tcat,dog\nb.jpg\tcat\n")
     rows = named(convert_all(folder / "t.tsv", "classes").rows)
     assert {n: r["label"] for n, r in rows.items()} == {"a.jpg": ["cat", "dog"], "b.jpg": ["cat"]}
+
+
+def test_a_cell_that_is_no_flag_costs_its_line_and_not_its_class(tmp_path):
+    for number in range(4):
+        draw(tmp_path / f"{number}.png", seed=number)
+    (tmp_path / "labels.csv").write_text("image,a,b\n0.png,1,0\n1.png,0,1\n2.png,1,x\n3.png,1,1\n", encoding="utf-8")
+    conversion = convert_all(tmp_path / "labels.csv", "classes")
+    assert {name: row["label"] for name, row in named(conversion.rows).items()} == {
+        "0.png": ["a"],
+        "1.png": ["b"],
+        "3.png": ["a", "b"],
+    }
+    [finding] = [finding for finding in conversion.findings if finding.severity == "error"]
+    assert (finding.code, finding.line) == ("LABEL_WRONG_TYPE", 4)
+    assert "x" in finding.value

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from automl_images.core.errors import DataError
 from automl_images.data import strict_json
@@ -86,7 +87,7 @@ class CsvReader(Reader):
             raise DataError(f"{self._file} has no column with the {what}: expected {names}; got {', '.join(header)}.")
         return column
 
-    def _labels(self, header: list[str], image_column: str, lines: list[_Line]) -> list[str | list[str] | None]:
+    def _labels(self, header: list[str], image_column: str, lines: list[_Line]) -> list[Any]:
         column = self.target_column if self.target_column in header else _find(header, _LABEL_COLUMNS)
         if self.kind == "class":
             column = column or self._column(header, _LABEL_COLUMNS, "label")
@@ -95,18 +96,30 @@ class CsvReader(Reader):
             return _split_cells([cells[column] for _, cells in lines])
         return self._one_hot(header, image_column, lines)
 
-    def _one_hot(self, header: list[str], image_column: str, lines: list[_Line]) -> list[str | list[str] | None]:
+    def _one_hot(self, header: list[str], image_column: str, lines: list[_Line]) -> list[Any]:
+        """Return the classes of each line; of a line with a cell that is no flag, that cell, which validation refuses.
+
+        A column is a class if most of its cells are flags.
+        """
         classes = [
             name
             for name in header
-            if name != image_column and all(cells[name].strip().lower() in _FLAGS for _, cells in lines)
+            if name != image_column and 2 * sum(_flag(cells[name]) is not None for _, cells in lines) > len(lines)
         ]
         if not classes:
             raise DataError(
                 f"{self._file} has no labels: expected a column {self.target_column!r} or {', '.join(_LABEL_COLUMNS)}, "
                 f"or columns of 0 and 1 for the classes; got {', '.join(header)}."
             )
-        return [[name for name in classes if _FLAGS[cells[name].strip().lower()]] for _, cells in lines]
+        labels: list[Any] = []
+        for _, cells in lines:
+            wrong = {name: cells[name] for name in classes if _flag(cells[name]) is None}
+            labels.append(wrong or [name for name in classes if _flag(cells[name])])
+        return labels
+
+
+def _flag(cell: str) -> bool | None:
+    return _FLAGS.get(cell.strip().lower())
 
 
 def _split_cells(cells: list[str]) -> list[str | list[str] | None]:
