@@ -175,7 +175,7 @@ def test_the_catalogue_lists_every_model_with_its_defaults():
     by_name = {(row["task"], row["model_name"]): row for row in listed}
     lite = by_name["image_classification", "efficientnet_lite0"]
     assert any(source["here"] for source in lite["weights"])
-    assert lite["hyperparameters"]["number_of_epochs"] == 8
+    assert lite["hyperparameters"]["number_of_epochs"] == 15
     assert ("instance_segmentation", "maskrcnn_resnet50_fpn") in by_name
     table = kedro("model", "catalogue", "--task", "object_detection").stdout
     assert "yolov5" in table
