@@ -76,8 +76,6 @@ GENERAL: tuple[Hyperparameter, ...] = (
             (YOLOV5, 30),
             (LITE_MASKS, 8),
             (LITE_OBJECTS, 10),
-            (LITE_MULTILABEL, 15),
-            (LITE_CLASSES, 8),
             (MMD, 10),
             (SWIN_HUB, 5),
         ),
