@@ -9,19 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from automl_images.core.errors import SettingsError, nearest
 from automl_images.core.hyperparameters import canonical
+from automl_images.core.options import Options
 from automl_images.data.sources import SourceOptions
 from automl_images.tasks import TASKS
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LimitOptions(_Options):
+class LimitOptions(Options):
     """Budget of a job (specification D.2)."""
 
     max_trials: int = Field(default=1, ge=1, le=1000)
@@ -29,14 +26,14 @@ class LimitOptions(_Options):
     timeout_minutes: int = Field(default=7 * 24 * 60, ge=1, le=60 * 24 * 60)
 
 
-class SamplingOptions(_Options):
+class SamplingOptions(Options):
     """How configurations are drawn from the search space."""
 
     type: Literal["random"] = "random"
     seed: int = Field(default=0, ge=0)
 
 
-class SweepOptions(_Options):
+class SweepOptions(Options):
     """A manual sweep."""
 
     sampling_algorithm: SamplingOptions = SamplingOptions()
@@ -47,7 +44,7 @@ class SweepOptions(_Options):
         return {"type": value} if isinstance(value, str) else value
 
 
-class ExportOptions(_Options):
+class ExportOptions(Options):
     """Tolerances of the parity gate between torch and onnxruntime."""
 
     images: int = Field(default=16, ge=1)
@@ -57,7 +54,7 @@ class ExportOptions(_Options):
     metric_tolerance: float = Field(default=0.002, gt=0)
 
 
-class EvaluationOptions(_Options):
+class EvaluationOptions(Options):
     """How the exported model is judged.
 
     `score_threshold: null` computes the mean average precision over all detections; a number cuts them first, as the
@@ -69,13 +66,13 @@ class EvaluationOptions(_Options):
     validation_metric_type: Literal["voc", "coco", "coco_voc"] | None = None
 
 
-class RegistrationOptions(_Options):
+class RegistrationOptions(Options):
     """Name of the registered model; not given: `automl-images-<task>`."""
 
     model_name: str | None = None
 
 
-class JobOptions(_Options):
+class JobOptions(Options):
     """All parameters of a job.
 
     Attributes:

@@ -70,7 +70,7 @@ def test_one_batch_is_learnt():
 @pytest.mark.slow
 @pytest.mark.parametrize("model_size", [size for size in SCALES if size != "small"])
 def test_one_batch_is_learnt_by_the_larger_sizes(model_size):
-    assert_overfits(build(image_size=96, model_size=model_size), steps=150)
+    assert_overfits(build(image_size=96, model_size=model_size), steps=220)
 
 
 @pytest.mark.parametrize("mode", [True, False])
