@@ -74,7 +74,7 @@ def _metadata(task, name, model, spec, values):
         preprocessing=model.preprocessing,
         decoder=spec.decoder,
         box_score_threshold=values["box_score_threshold"],
-        nms_iou_threshold=values["nms_iou_threshold"],
+        nms_iou_threshold=values.get("nms_iou_threshold", 1.0),
         box_detections_per_image=values.get("box_detections_per_image", 300),
         graph_score_threshold=spec.score_threshold,
         mask_pixel_score_threshold=values.get("mask_pixel_score_threshold"),

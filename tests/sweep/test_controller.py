@@ -1,37 +1,62 @@
 """The controller with real processes: small programs that write what a trial writes."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
+import optuna
 import pytest
 
+from automl_images.core.errors import SettingsError, TrainingError
 from automl_images.core.tracking import NullTracker
-from automl_images.sweep.controller import TrialController
+from automl_images.sweep.budget import Budget, seconds_used
+from automl_images.sweep.controller import CANCEL, TrialController
 from automl_images.sweep.curves import curves
+from automl_images.sweep.executors import LocalExecutor
+from automl_images.sweep.study import JobStudy
 from automl_images.sweep.trials import TrialRequest
 
 PROGRAM = textwrap.dedent(
     """
-    import json, pathlib, sys, time
+    import json, os, pathlib, signal, sys, time
     folder = pathlib.Path(sys.argv[1])
-    request = json.loads((folder / "trial.json").read_text())
-    score = request["hyperparameters"]["score"]
-    with (folder / "events.jsonl").open("a") as log:
-        for epoch in (1, 2):
-            event = {"event": "epoch", "epoch": epoch, "epochs": 2, "metrics": {"m": score * epoch}, "seconds": 0.1,
-                     "primary_metric": score * epoch, "primary_metric_name": "m", "is_best": True, "log_loss_train": 1.0}
+    values = json.loads((folder / "trial.json").read_text())["hyperparameters"]
+    score, epochs, sleep = values["score"], values.get("epochs", 2), values.get("sleep", 0)
+    state = folder / "state"
+    done = int(state.read_text()) if state.exists() else 0
+    def tell(**event):
+        with (folder / "events.jsonl").open("a") as log:
             log.write(json.dumps(event) + "\\n")
-            log.flush()
-            if score < 0:
-                print("cannot go on"); sys.exit(3)
-            time.sleep(request["hyperparameters"].get("sleep", 0))
-    (folder / "runs").write_text((folder / "runs").read_text() + "x" if (folder / "runs").exists() else "x")
-    result = {"status": "completed", "best_epoch": 2, "epochs": 2, "seconds": 0.2, "metrics": {"m": score * 2},
-              "primary_metric": score * 2}
+    def leave(*_):
+        tell(event="interrupted"); sys.exit(143)
+    signal.signal(signal.SIGTERM, leave)
+    tell(event="started", resumed=done > 0)
+    status = "completed"
+    for epoch in range(done + 1, epochs + 1):
+        if values.get("dies") and epoch == 2 and values["dies"] > int(os.environ.get("X", 0)):
+            count = folder / "deaths"
+            deaths = int(count.read_text()) if count.exists() else 0
+            if deaths < values["dies"]:
+                count.write_text(str(deaths + 1)); print("about to die", flush=True); os.kill(os.getpid(), signal.SIGKILL)
+        if values.get("refuses"):
+            tell(event="failed", kind="TrainingError", reason="loss is no number", is_final=True); sys.exit(1)
+        if values.get("breaks"):
+            print("RuntimeError: device 7 is broken"); sys.exit(1)
+        begun = time.monotonic()
+        while time.monotonic() - begun < sleep and not (folder / "stop.json").exists():
+            time.sleep(0.02)
+        tell(event="epoch", epoch=epoch, epochs=epochs, metrics={"m": score * epoch}, seconds=0.1, log_loss_train=1.0,
+             primary_metric=score * epoch, primary_metric_name="m", is_best=True)
+        state.write_text(str(epoch))
+        if (folder / "stop.json").exists():
+            status = "stopped"; break
+    result = {"status": status, "best_epoch": epoch, "epochs": epoch, "seconds": 0.1 * epoch,
+              "metrics": {"m": score * epoch}, "primary_metric": score * epoch}
     (folder / "result.json").write_text(json.dumps(result))
     """
 )
@@ -48,81 +73,183 @@ class RecordingTracker(NullTracker):
         self.ended[run_id] = status
 
 
-def request(number, score, **more):
-    return TrialRequest(number, "t", "model", {"score": score, **more}, ["a"], "x", "y", "h", {}, "m")
+def request(number, configuration):
+    if "refused" in configuration:
+        raise SettingsError("no model can have this")
+    return TrialRequest(number, "t", "model", dict(configuration), ["a"], "x", "y", "h", {}, "m")
 
 
-def controller(folder, tracker, **changes):
-    settings = {"concurrent": 2, "deadline": None, "primary_metric": "m", **changes}
+def sweep(folder, configurations, tracker=None, concurrent=2, pruner=None, study=None, trials=None, **budget):
+    """Return a controller that tries the given configurations in turn."""
     return TrialController(
-        folder, lambda trial: [sys.executable, "-c", PROGRAM, str(trial)], {}, tracker, "job", **settings
+        folder,
+        study or JobStudy(folder, "job", None, pruner=pruner),
+        lambda trial: configurations[trial.number],
+        request,
+        LocalExecutor(concurrent, lambda trial: [sys.executable, "-c", PROGRAM, str(trial)], {}),
+        tracker or RecordingTracker(),
+        "job",
+        Budget(len(configurations) if trials is None else trials, **budget),
     )
+
+
+def events(folder):
+    return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
 
 
 def test_trials_run_are_tracked_and_not_run_twice(tmp_path):
     tracker = RecordingTracker()
-    requests = [request(0, 0.2), request(1, 0.4)]
-    outcomes = controller(tmp_path, tracker).run(requests)
+    outcomes = sweep(tmp_path, [{"score": 0.2}, {"score": 0.4}], tracker).run()
     assert [(o.status, o.metrics, o.epochs) for o in outcomes] == [
         ("Completed", {"m": 0.4}, 2),
         ("Completed", {"m": 0.8}, 2),
     ]
     assert sorted(tracker.metrics) == [("job_0", 1, 0.2), ("job_0", 2, 0.4), ("job_1", 1, 0.4), ("job_1", 2, 0.8)]
     assert tracker.ended == {"job_0": "Completed", "job_1": "Completed"}
-    assert controller(tmp_path, tracker).run(requests) == outcomes
-    assert (tmp_path / "0" / "runs").read_text() == "x"
+    assert sweep(tmp_path, [{"score": 0.2}, {"score": 0.4}]).run() == outcomes
+    assert [e["event"] for e in events(tmp_path / "0")].count("started") == 1
     table = curves(outcomes)
     assert table[(table.trial == 1) & (table.metric == "m")].value.tolist() == [0.4, 0.8]
 
 
-def test_a_trial_that_dies_is_reported_and_the_others_go_on(tmp_path):
-    outcomes = controller(tmp_path, RecordingTracker()).run([request(0, -1.0), request(1, 0.4)])
+def test_more_trials_go_on_where_a_sweep_ended(tmp_path):
+    configurations = [{"score": 0.1}, {"score": 0.3}, {"score": 0.2}]
+    sweep(tmp_path, configurations, trials=1).run()
+    outcomes = sweep(tmp_path, configurations).run()
+    assert [o.score for o in outcomes] == pytest.approx([0.2, 0.6, 0.4])
+    assert [e["trial"] for e in events(tmp_path) if e["event"] == "trial_started"] == [0, 1, 2]
+
+
+def test_a_trial_that_died_is_tried_again_from_where_it_was(tmp_path):
+    outcomes = sweep(tmp_path, [{"score": 0.2, "dies": 2}]).run()
+    assert [(o.status, o.epochs) for o in outcomes] == [("Completed", 2)]
+    assert [e["resumed"] for e in events(tmp_path / "0") if e["event"] == "started"] == [False, True, True]
+
+
+def test_a_trial_that_keeps_dying_is_reported_and_the_others_go_on(tmp_path, capfd):
+    outcomes = sweep(tmp_path, [{"score": 0.2, "dies": 9}, {"score": 0.4}]).run()
     assert [o.status for o in outcomes] == ["Failed", "Completed"]
-    assert "cannot go on" in outcomes[0].note
+    assert "SIGKILL" in outcomes[0].note
+    assert "about to die" in outcomes[0].note
+    assert (tmp_path / "0" / "deaths").read_text() == "3"
+    assert "trying again from its last checkpoint (2 of 2)" in capfd.readouterr().out
 
 
-def test_at_the_deadline_running_trials_are_stopped_and_keep_their_metric(tmp_path):
-    outcomes = controller(tmp_path, RecordingTracker(), deadline=time.monotonic() + 3).run([request(0, 0.3, sleep=60)])
-    assert outcomes[0].status == "Canceled"
-    assert outcomes[0].metrics == {"m": 0.3}
+def test_what_the_training_refuses_is_not_tried_again(tmp_path):
+    outcomes = sweep(tmp_path, [{"score": 0.2, "refuses": True}] * 4 + [{"score": 0.1}], concurrent=1).run()
+    assert [(o.status, o.note) for o in outcomes[:4]] == [("Failed", "loss is no number")] * 4
+    assert outcomes[4].status == "Completed"
+    assert all([e["event"] for e in events(tmp_path / str(n))].count("started") == 1 for n in range(4))
 
 
-def test_an_interrupted_trial_is_canceled_and_a_repeated_epoch_counts_once(tmp_path):
-    lines = [{"event": "epoch", "epoch": 1, "metrics": {"m": 0.5}, "seconds": 1.0}] * 2 + [{"event": "interrupted"}]
-    (tmp_path / "0").mkdir()
-    (tmp_path / "0" / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    outcome = controller(tmp_path, RecordingTracker())._outcome(request(0, 0.1))
-    assert (outcome.status, outcome.epochs, outcome.seconds, outcome.metrics) == ("Canceled", 1, 1.0, {"m": 0.5})
+def test_three_trials_that_die_of_one_cause_end_the_sweep(tmp_path):
+    with pytest.raises(TrainingError, match="3 trials died of the same cause: .*device … is broken"):
+        sweep(tmp_path, [{"score": 0.2, "breaks": True}] * 9).run()
+    assert not (tmp_path / "4").exists()
+
+
+def test_a_configuration_that_no_model_can_have_is_a_failed_trial(tmp_path):
+    outcomes = sweep(tmp_path, [{"refused": 1}, {"score": 0.1}]).run()
+    assert [(o.status, o.note) for o in outcomes] == [("Failed", "no model can have this"), ("Completed", "")]
+
+
+def test_at_the_deadline_trials_stop_at_the_next_step_and_keep_what_they_have(tmp_path):
+    outcomes = sweep(tmp_path, [{"score": 0.3, "sleep": 60}] * 5, seconds=3).run()
+    assert [(o.status, o.metrics, o.note) for o in outcomes] == [
+        ("Canceled", {"m": 0.3}, "timeout_minutes reached")
+    ] * 2
+    assert seconds_used(tmp_path) > 3
+    assert sweep(tmp_path, [{"score": 0.3}] * 5, seconds=3).run() == outcomes
+
+
+def test_a_file_cancels_a_sweep(tmp_path):
+    (tmp_path / CANCEL).touch()
+    with pytest.raises(TrainingError, match="canceled"):
+        sweep(tmp_path, [{"score": 0.3}]).run()
+
+
+def test_the_policy_stops_a_trial_which_keeps_its_status_and_can_still_be_best(tmp_path):
+    class SecondEpoch(optuna.pruners.BasePruner):
+        def prune(self, study, trial):
+            return trial.number == 1 and trial.last_step == 2
+
+    outcomes = sweep(
+        tmp_path, [{"score": 0.1}, {"score": 0.9, "epochs": 50, "sleep": 0.3}], pruner=SecondEpoch(), concurrent=1
+    ).run()
+    assert outcomes[1].status == "Canceled"
+    assert outcomes[1].note.startswith("stopped by early termination at epoch 2 with 1.800")
+    assert 2 <= outcomes[1].epochs < 10
+
+
+def test_the_disk_budget_takes_the_weights_of_losers_only(tmp_path):
+    for number in range(4):
+        (tmp_path / str(number) / "checkpoints").mkdir(parents=True)
+        (tmp_path / str(number) / "checkpoints" / "state").write_bytes(bytes(100_000))
+        (tmp_path / str(number) / "best.safetensors").write_bytes(bytes(100_000))
+    sweep(tmp_path, [{"score": s} for s in (0.3, 0.1, 0.4, 0.2)], disk_bytes=550_000).run()
+    kept = {n: sorted(p.name for p in (tmp_path / str(n)).glob("*[st]*") if p.name[0] in "bc") for n in range(4)}
+    assert kept[0] == kept[2] == ["best.safetensors", "checkpoints", "console.log"]
+    assert "checkpoints" not in kept[1]
+    assert "checkpoints" not in kept[3]
+    assert "best.safetensors" not in kept[1]
+    assert "best.safetensors" in kept[3]
+
+
+def test_trials_left_running_go_on_and_what_finished_meanwhile_is_taken(tmp_path):
+    study = JobStudy(tmp_path, "job", None)
+    for number in range(2):
+        study.ask(lambda trial: {"score": 0.5})
+        (tmp_path / str(number)).mkdir()
+    (tmp_path / "0" / "state").write_text("1")
+    result = {"status": "completed", "best_epoch": 1, "epochs": 1, "seconds": 1, "metrics": {}, "primary_metric": 0.7}
+    (tmp_path / "1" / "result.json").write_text(json.dumps(result))
+    outcomes = sweep(tmp_path, [{}, {}, {"score": 0.1}]).run()
+    assert [(o.number, o.score) for o in outcomes] == [(0, 1.0), (1, 0.7), (2, 0.2)]
+    assert events(tmp_path / "0")[0]["resumed"]
+    assert not (tmp_path / "1" / "events.jsonl").exists()
+
+
+MAIN = """
+import pathlib, sys
+sys.path.insert(0, {tests!r})
+from test_controller import sweep
+from automl_images.core.errors import Interrupted
+if __name__ == "__main__":
+    try:
+        sweep(pathlib.Path({folder!r}), [{{"score": 0.1, "sleep": {sleep}}}] * 2).run()
+    except Interrupted as error:
+        print(error); sys.exit(error.exit_code)
+"""
+
+
+def start(tmp_path, sleep=60, failpoint=None):
+    main = tmp_path / "main.py"
+    main.write_text(MAIN.format(tests=str(Path(__file__).parent), folder=str(tmp_path), sleep=sleep))
+    variables = {"AUTOML_IMAGES_FAILPOINT": failpoint} if failpoint else {}
+    return subprocess.Popen(
+        [sys.executable, str(main)], stdout=subprocess.PIPE, text=True, env={**os.environ, **variables}
+    )
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_the_trials_and_says_how_to_go_on(tmp_path, sign):
-    main = tmp_path / "main.py"
-    main.write_text(
-        textwrap.dedent(
-            f"""
-            import sys, pathlib
-            from automl_images.core.tracking import NullTracker
-            from automl_images.core.errors import Interrupted
-            from automl_images.sweep.controller import TrialController
-            from automl_images.sweep.trials import TrialRequest
-            request = TrialRequest(0, "t", "model", {{"score": 0.1, "sleep": 60}}, ["a"], "x", "y", "h", {{}}, "m")
-            program = {PROGRAM!r}
-            try:
-                TrialController(pathlib.Path({str(tmp_path)!r}), lambda f: [sys.executable, "-c", program, str(f)], {{}},
-                                NullTracker(), "job", 1, None, "m").run([request])
-            except Interrupted as error:
-                print(error); sys.exit(error.exit_code)
-            """
-        )
-    )
-    process = subprocess.Popen([sys.executable, str(main)], stdout=subprocess.PIPE, text=True)
-    events = tmp_path / "0" / "events.jsonl"
+def test_a_signal_stops_the_trials_and_the_same_command_goes_on(tmp_path, sign):
+    process = start(tmp_path)
     deadline = time.monotonic() + 60
-    while not (events.exists() and events.read_text()) and time.monotonic() < deadline:
+    while not (tmp_path / "1" / "events.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(sign)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "the same command goes on" in output
-    assert json.loads(events.read_text().splitlines()[0])["epoch"] == 1
+    assert [e["event"] for e in events(tmp_path / "1")] == ["started", "interrupted"]
+    assert len(JobStudy(tmp_path, "job", None).unfinished()) == 2
+
+
+@pytest.mark.parametrize("failpoint", ["sweep:before_ask:kill", "sweep:asked:1:kill", "sweep:before_tell:0:kill"])
+def test_a_controller_that_is_killed_loses_no_trial_and_counts_none_twice(tmp_path, failpoint):
+    process = start(tmp_path, sleep=0, failpoint=failpoint)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    outcomes = sweep(tmp_path, [{"score": 0.1, "sleep": 0}] * 2).run()
+    assert [(o.number, o.status, o.score) for o in outcomes] == [(0, "Completed", 0.2), (1, "Completed", 0.2)]
+    assert len(JobStudy(tmp_path, "job", None).asked()) == 2

@@ -38,7 +38,6 @@ class PaddedDetector(Detector):
         self.classes = tuple(classes)
         self.preprocessing = shorter_side(hyperparameters, IMAGENET_MEAN, IMAGENET_STD)
         self.score_threshold: float = hyperparameters["box_score_threshold"]
-        self.iou_threshold: float = hyperparameters["nms_iou_threshold"]
         self.detections: int = hyperparameters["box_detections_per_image"]
         self._groups = groups
 

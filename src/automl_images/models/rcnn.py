@@ -39,6 +39,7 @@ LITE_PROPOSALS = {
 }
 """Fewer proposals than torchvision's 2000: at 320 pixels the others cost time and lie on the same objects."""
 LITE_MASK_LAYERS = (96, 96, 96)
+WIDENED = ("roi_heads.mask_predictor.conv5_mask.weight", "roi_heads.mask_predictor.conv5_mask.bias")
 MASK_INIT = 0.01
 """Standard deviation of the last weights before a mask: it starts undecided. With torchvision's its loss starts at 20
 and drowns the others."""
@@ -89,6 +90,13 @@ class RCNNDetector(Detector):
         """Return the backbone's groups."""
         return self._groups
 
+    def adapted(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Take as many channels of the layer before the masks as this network has; what it has more stays as it is."""
+        if not self.roi_heads.has_mask():
+            return state
+        widened = {name: _widened(self.get_parameter(name), state[name]) for name in WIDENED if name in state}
+        return {**state, **widened}
+
     def export_spec(self) -> ExportSpec:
         """Return a graph with padded outputs; labels count from 1, entry 0 of the class list is background."""
         return ExportSpec(
@@ -137,12 +145,29 @@ def _fix_pooling_scales(pool: MultiScaleRoIAlign) -> None:
     pool.map_levels = initLevelMapper(finest, 5, canonical_scale=pool.canonical_scale)
 
 
+def _widened(own: Tensor, given: Tensor) -> Tensor:
+    """Return `own`, of shape `(channels,)` or `(in, channels, h, w)`, with the values of `given` where it has them."""
+    axis = min(1, own.ndim - 1)
+    count = min(own.shape[axis], given.shape[axis])
+    result = own.detach().clone()
+    result.narrow(axis, 0, count).copy_(given.narrow(axis, 0, count))
+    return result
+
+
 def _thresholds(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "box_score_thresh": hyperparameters["box_score_threshold"],
         "box_nms_thresh": hyperparameters["nms_iou_threshold"],
         "box_detections_per_img": hyperparameters["box_detections_per_image"],
     }
+
+
+def widen_masks(network: MaskRCNN, hyperparameters: Mapping[str, Any]) -> None:
+    """Give the layer before the masks `mask_predictor_hidden_dim` channels."""
+    last, width = network.roi_heads.mask_predictor, hyperparameters["mask_predictor_hidden_dim"]
+    if width != last.conv5_mask.out_channels:
+        made = MaskRCNNPredictor(last.conv5_mask.in_channels, width, last.mask_fcn_logits.out_channels)
+        network.roi_heads.mask_predictor = made
 
 
 def build_resnet(
@@ -158,6 +183,8 @@ def build_resnet(
     """
     pyramid = resnet_pyramid(backbone)
     network = (MaskRCNN if masks else FasterRCNN)(pyramid, len(classes) + 1, **_thresholds(hyperparameters))
+    if masks:
+        widen_masks(network, hyperparameters)
     preprocessing = shorter_side(hyperparameters, IMAGENET_MEAN, IMAGENET_STD)
     return RCNNDetector(network, resnet_groups(pyramid.get_submodule("body")), classes, preprocessing)
 
@@ -177,7 +204,8 @@ def build_lite(classes: Sequence[str], hyperparameters: Mapping[str, Any], masks
     }
     if masks:
         parts["mask_head"] = MaskRCNNHeads(LITE_CHANNELS, LITE_MASK_LAYERS, 1)
-        parts["mask_predictor"] = MaskRCNNPredictor(LITE_MASK_LAYERS[-1], LITE_MASK_LAYERS[-1], len(classes) + 1)
+        width = hyperparameters["mask_predictor_hidden_dim"]
+        parts["mask_predictor"] = MaskRCNNPredictor(LITE_MASK_LAYERS[-1], width, len(classes) + 1)
     network = (MaskRCNN if masks else FasterRCNN)(pyramid, **parts, **LITE_PROPOSALS, **_thresholds(hyperparameters))
     preprocessing = shorter_side(hyperparameters, LITE_MEAN, LITE_STD)
     return RCNNDetector(network, lite_groups(pyramid.body), classes, preprocessing)

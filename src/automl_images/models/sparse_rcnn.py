@@ -33,7 +33,7 @@ DELTA_WEIGHTS = (2.0, 2.0, 1.0, 1.0)
 
 
 class SparseRCNNDetector(PaddedDetector):
-    """Sparse R-CNN; see `Detector` for inputs and outputs. `iou_threshold` is not used."""
+    """Sparse R-CNN; see `Detector` for inputs and outputs."""
 
     def __init__(
         self,

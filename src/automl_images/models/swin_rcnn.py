@@ -21,7 +21,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from automl_images.models.backbones import LayerGroups
 from automl_images.models.base import ExportSpec
 from automl_images.models.hub.config import STRIDE, square, square_side
-from automl_images.models.rcnn import RCNNDetector
+from automl_images.models.rcnn import RCNNDetector, widen_masks
 
 CHANNELS = (96, 192, 384, 768)
 PYRAMID_CHANNELS = 256
@@ -84,5 +84,6 @@ def build_swin(classes: Sequence[str], hyperparameters: Mapping[str, Any]) -> Sw
         box_nms_thresh=hyperparameters["nms_iou_threshold"],
         box_detections_per_img=hyperparameters["box_detections_per_image"],
     )
+    widen_masks(network, hyperparameters)
     preprocessing = square("letterbox", square_side(hyperparameters, STRIDE), {})
     return SwinRCNNDetector(network, pyramid.groups(), classes, preprocessing)

@@ -50,6 +50,7 @@ class VFNetDetector(PaddedDetector):
             hyperparameters: of `core/hyperparameters`, resolved.
         """
         super().__init__(classes, hyperparameters, resnet_groups(pyramid.get_submodule("body")))
+        self.iou_threshold: float = hyperparameters["nms_iou_threshold"]
         self.backbone = pyramid
         self.head = Head(len(classes))
 

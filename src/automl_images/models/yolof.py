@@ -44,6 +44,7 @@ class YOLOFDetector(PaddedDetector):
             hyperparameters: of `core/hyperparameters`, resolved.
         """
         super().__init__(classes, hyperparameters, resnet_groups(backbone.body))
+        self.iou_threshold: float = hyperparameters["nms_iou_threshold"]
         self.backbone = backbone
         self.encoder = dilated_encoder(backbone.out_channels)
         self.decoder = Decoder(len(classes))

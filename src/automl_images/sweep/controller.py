@@ -1,46 +1,58 @@
-"""Runs trials as processes: starts them, follows their logs, shows one line each, collects what came of them.
+"""Runs the trials of a job: asks the study what to try, starts processes, follows their logs, stops and retries them.
 
-Knows nothing of what is trained: the command line of a trial is handed in. A trial that finished before is not run
-again; one that was interrupted goes on from its checkpoint, because its process finds it in its folder.
+Knows nothing of what is trained: configurations become requests, and requests processes, by what is handed in. Reading
+what a trial came to stands in `outcomes.py`, the record of trials in `study.py`, processes in `executors.py`.
+
+Events of the job's log (`events.jsonl` in its folder; each has `elapsed`, seconds since this process began):
+`job_started`, `trial_started`, `trial_retried`, `trial_stopping`, `trial_ended`, `working`,
+`job_ended`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-import os
-import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from automl_images.core.errors import Interrupted
-from automl_images.core.events import EventFollower, read_events
+from automl_images.core.errors import Interrupted, JobError, SettingsError, TrainingError
+from automl_images.core.events import EventFollower, EventLog
+from automl_images.core.failpoints import failpoint
 from automl_images.core.files import read_json, write_json
 from automl_images.core.tracking import Tracker
-from automl_images.sweep.progress import ProgressLine
-from automl_images.sweep.trials import CONSOLE, EVENTS, TrialOutcome, TrialRequest
-from automl_images.training.result import TrialResult
+from automl_images.sweep import outcomes
+from automl_images.sweep.budget import Budget, make_room, seconds_used
+from automl_images.sweep.executors import Executor, RunningTrial
+from automl_images.sweep.progress import ProgressLines
+from automl_images.sweep.signals import StopSignals
+from automl_images.sweep.study import Asked, JobStudy
+from automl_images.sweep.trials import EVENTS, REQUEST, STOP, TrialOutcome, TrialRequest
 
-POLL_SECONDS = 0.3
+if TYPE_CHECKING:
+    import optuna
+
+POLL_SECONDS = 0.2
 GRACE_SECONDS = 120.0
-RUN_ID = "tracking.json"
+NOTED_SECONDS = 30.0
+MOST_RETRIES = 2
+SAME_CAUSE = 3
+"""So many trials that died of one cause end the sweep: the next would die of it too."""
+RUN_ID, CANCEL = "tracking.json", "cancel"
 
 
 @dataclasses.dataclass(slots=True)
 class _Running:
     request: TrialRequest
-    folder: Path
-    process: subprocess.Popen[bytes]
+    slot: int
+    process: RunningTrial
     events: EventFollower
     run_id: str
     label: str
+    last_value: float | None = None
+    is_stopping: bool = False
 
 
 class TrialController:
@@ -48,82 +60,158 @@ class TrialController:
 
     Args:
         folder: of the job; trial n lives in `<folder>/<n>`.
-        command: gives the command line of the process that trains the trial of a folder.
-        environment: variables of the processes (threads), added to the present ones.
+        study: the record of the trials.
+        propose: draws a configuration from Optuna's trial.
+        make_request: turns number and configuration into what the trial's process needs; raises a `SettingsError` for
+            a configuration that no model can have.
+        executor: where trials run.
         tracker, job_run_id: where curves go.
-        concurrent: most trials at once.
-        deadline: `time.monotonic()` at which running trials are stopped; None: never.
-        primary_metric: shown in the lines.
+        budget: when to end.
+        policy: name of the policy of early termination, for messages.
     """
 
     def __init__(
         self,
         folder: Path,
-        command: Callable[[Path], Sequence[str]],
-        environment: Mapping[str, str],
+        study: JobStudy,
+        propose: Callable[[optuna.Trial], Mapping[str, Any]],
+        make_request: Callable[[int, Mapping[str, Any]], TrialRequest],
+        executor: Executor,
         tracker: Tracker,
         job_run_id: str,
-        concurrent: int,
-        deadline: float | None,
-        primary_metric: str,
+        budget: Budget,
+        policy: str = "early termination",
     ) -> None:
-        self.folder = folder
-        self.command = command
-        self.environment = dict(environment)
-        self.tracker = tracker
-        self.job_run_id = job_run_id
-        self.concurrent = concurrent
-        self.deadline = deadline
-        self.primary_metric = primary_metric
+        self.folder, self.study, self.propose, self.make_request = folder, study, propose, make_request
+        self.executor, self.tracker, self.job_run_id = executor, tracker, job_run_id
+        self.budget, self.policy = budget, policy
+        self._begun = self._noted = time.monotonic()
+        self._used_before = seconds_used(folder)
+        self._log = EventLog(folder / EVENTS)
         self._running: list[_Running] = []
-        self._stop_requests = 0
-        self._line = ProgressLine()
+        self._waiting: list[TrialRequest] = []
+        self._outcomes: dict[int, TrialOutcome] = {}
+        self._causes: Counter[str] = Counter()
+        self._ending = ""
+        self._signals = StopSignals(self._say)
+        self._lines = ProgressLines()
 
-    def run(self, requests: Sequence[TrialRequest]) -> list[TrialOutcome]:
-        """Run all trials and return what came of each, in the order of `requests`.
+    def run(self) -> list[TrialOutcome]:
+        """Run until the budget is used, and return what came of each trial, in the order of numbers.
 
         Raises:
             Interrupted: the user stopped the run; running trials have saved their state.
+            TrainingError: trial after trial died of the same cause before any came to a result.
         """
-        waiting = [r for r in requests if not self._finished(r)]
-        with self._signals(), self._line:
+        self._tell("job_started", trials=self.budget.trials)
+        with self._signals, self._lines:
             try:
-                while waiting or self._running:
-                    self._start_next(waiting)
+                self._take_up()
+                while self._fill_slots() or self._running:
                     self._follow()
+                    self.study.beat()
+                    self._note_time()
                     time.sleep(POLL_SECONDS)
             finally:
-                self._stop_all(signal.SIGKILL)
-        if self._stop_requests:
+                self._end_processes()
+                self.study.close()
+        if self._signals.count:
             raise Interrupted("Stopped by the user. Running trials have saved their state; the same command goes on.")
-        return [self._outcome(request) for request in requests]
+        self._tell("job_ended", reason=self._ending)
+        if self._ending and not any(o.metrics for o in self._outcomes.values()):
+            raise TrainingError(self._ending)
+        return [self._outcomes[number] for number in sorted(self._outcomes)]
 
-    def _start_next(self, waiting: list[TrialRequest]) -> None:
-        overdue = self.deadline is not None and time.monotonic() > self.deadline
-        if overdue or self._stop_requests:
-            waiting.clear()
-            self._stop_all(signal.SIGTERM)
-            return
-        while waiting and len(self._running) < self.concurrent:
-            self._running.append(self._start(waiting.pop(0)))
+    def _take_up(self) -> None:
+        """Read what an earlier process of this job left: finished trials stay, others go on."""
+        unfinished = {asked.number for asked in self.study.unfinished()}
+        for asked in self.study.asked():
+            request = self._request(asked)
+            if request is None:
+                continue
+            if asked.number in unfinished and not outcomes.is_finished(self._folder(request)):
+                self._waiting.append(request)
+            else:
+                self._record(request, outcomes.outcome(request, self._folder(request)))
 
-    def _start(self, request: TrialRequest) -> _Running:
+    def _fill_slots(self) -> bool:
+        """Start trials while there is room, and tell whether there is or will be one to start."""
+        reason = self._why_to_end()
+        if self._signals.count:
+            self._waiting.clear()
+            for running in self._running:
+                running.process.interrupt()
+            return False
+        if reason:
+            self._ending = self._ending or reason
+            self._waiting.clear()
+            for running in self._running:
+                self._stop(running, reason)
+            return False
+        while len(self._running) < self.executor.slots and (request := self._next()) is not None:
+            self._start(request)
+        return bool(self._waiting) or len(self._outcomes) + len(self._running) < self.budget.trials
+
+    def _why_to_end(self) -> str:
+        if self._ending:
+            return self._ending
+        if self.budget.seconds is not None and self._used() > self.budget.seconds:
+            return "timeout_minutes reached"
+        if (self.folder / CANCEL).exists():
+            return "canceled"
+        cause, count = max(self._causes.items(), key=lambda item: item[1], default=("", 0))
+        return f"{count} trials died of the same cause: {cause}" if count >= SAME_CAUSE else ""
+
+    def _next(self) -> TrialRequest | None:
+        if self._waiting:
+            return self._waiting.pop(0)
+        while len(self._outcomes) + len(self._running) < self.budget.trials:
+            failpoint("sweep:before_ask")
+            asked = self.study.ask(self.propose)
+            failpoint(f"sweep:asked:{asked.number}")
+            if (request := self._request(asked)) is not None:
+                return request
+        return None
+
+    def _request(self, asked: Asked) -> TrialRequest | None:
+        """Return the trial's request; a configuration that no model can have is a failed trial."""
+        try:
+            return self.make_request(asked.number, asked.configuration)
+        except SettingsError as error:
+            name = str(asked.configuration.get("model_name", "?"))
+            folder = self.folder / str(asked.number)
+            failed = TrialOutcome(asked.number, name, asked.configuration, "Failed", folder, note=str(error))
+            self._outcomes[asked.number] = failed
+            self.study.tell(asked.number, failed.status, None, failed.note)
+            self._say(f"trial {asked.number} · {name}: Failed ({error})")
+            return None
+
+    def _start(self, request: TrialRequest) -> None:
         folder = self._folder(request)
         folder.mkdir(parents=True, exist_ok=True)
+        self._require_same(request, folder)
         request.save(folder)
         run_id = self._tracked_run(request, folder)
-        with (folder / CONSOLE).open("ab") as console:
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                list(self.command(folder)),
-                stdin=subprocess.PIPE,  # its end tells the trial that we are gone
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **self.environment},
-                start_new_session=True,  # the terminal's Ctrl-C reaches us alone; we pass it on
-            )
         follower = EventFollower(folder / EVENTS)
-        list(follower.new_events())  # what an earlier process wrote is known already
-        return _Running(request, folder, process, follower, run_id, f"trial {request.number} · {request.model_name}")
+        known = list(follower.new_events())  # of an earlier process; the study may not have heard of all
+        slot = min(set(range(self.executor.slots)) - {running.slot for running in self._running})
+        process = self.executor.start(folder, slot)
+        label = f"trial {request.number} · {request.model_name}"
+        running = _Running(request, slot, process, follower, run_id, label)
+        for event in known:
+            self._report(running, event)
+        self._running.append(running)
+        self._tell("trial_started", trial=request.number, model_name=request.model_name, slot=slot)
+
+    def _require_same(self, request: TrialRequest, folder: Path) -> None:
+        if not (folder / REQUEST).is_file():
+            return
+        earlier = TrialRequest.load(folder)
+        if (earlier.model_name, earlier.hyperparameters) != (request.model_name, request.hyperparameters):
+            raise JobError(
+                f"{folder} holds a trial of another configuration than {self.study.url} has under its number; was one "
+                "of them removed or replaced? Bring it back, or start a new job by another job_name."
+            )
 
     def _tracked_run(self, request: TrialRequest, folder: Path) -> str:
         record = folder / RUN_ID
@@ -135,111 +223,115 @@ class TrialController:
 
     def _follow(self) -> None:
         for running in list(self._running):
-            ended = running.process.poll() is not None
+            exit_code = running.process.exit_code()
             for event in running.events.new_events():
-                self._show(running, event)
-            if ended:
+                self._lines.show(running.label, event)
+                if event["event"] == "epoch":
+                    self.tracker.log_metrics(running.run_id, _numbers(event), int(event["epoch"]))
+                    self._report(running, event)
+            if exit_code is not None:
                 self._running.remove(running)
-                self._close(running)
+                running.process.release()
+                self._close(running, exit_code)
+        self._lines.show_sweep(len(self._outcomes), self.budget.trials, self._best(), self._seconds_left())
 
-    def _show(self, running: _Running, event: dict[str, Any]) -> None:
-        self._line.show(running.label, event)
-        if event["event"] == "epoch":
-            self.tracker.log_metrics(running.run_id, _numbers(event), int(event["epoch"]))
-
-    def _close(self, running: _Running) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            if running.process.stdin:
-                running.process.stdin.close()
-        outcome = self._outcome(running.request)
-        self.tracker.end(running.run_id, outcome.status)
-        self._line.print(f"{running.label}: {outcome.status}{f' ({outcome.note})' if outcome.note else ''}")
-
-    def _stop_all(self, sign: signal.Signals) -> None:
-        for running in self._running:
-            if running.process.poll() is None:
-                running.process.send_signal(sign)
-        waited_until = time.monotonic() + GRACE_SECONDS
-        while any(r.process.poll() is None for r in self._running) and time.monotonic() < waited_until:
-            time.sleep(POLL_SECONDS)
-            if self._stop_requests > 1:
-                break
-        for running in self._running:
-            if running.process.poll() is None:
-                running.process.kill()
-                running.process.wait()
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Turn the first Ctrl-C or SIGTERM into a request to stop, the second into stopping at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
+    def _report(self, running: _Running, event: Mapping[str, Any]) -> None:
+        """Tell the study of an epoch; one without evaluation repeats the last value, as the service's runtime does."""
+        if event["event"] != "epoch":
             return
-        previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for sign, handler in previous.items():
-                signal.signal(sign, handler)
+        value = (event.get("metrics") or {}).get(running.request.primary_metric, running.last_value)
+        if value is None or not math.isfinite(value):
+            return
+        running.last_value = value
+        number, epoch = running.request.number, int(event["epoch"])
+        self.study.report(number, epoch, value)
+        if epoch < int(event["epochs"]) and not running.is_stopping and self.study.should_stop(number):
+            self._stop(running, f"stopped by {self.policy} at epoch {epoch} with {value:.3f}")
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._stop_requests += 1
-        word = "finishing the step and saving (again to leave at once)" if self._stop_requests == 1 else "leaving"
-        self._line.print(f"{signal.Signals(number).name}: {word}")
+    def _stop(self, running: _Running, reason: str) -> None:
+        """Let a trial end at its next step and keep what it has."""
+        if running.is_stopping:
+            return
+        running.is_stopping = True
+        write_json(self._folder(running.request) / STOP, {"reason": reason})
+        self._tell("trial_stopping", trial=running.request.number, reason=reason)
+
+    def _close(self, running: _Running, exit_code: int) -> None:
+        request, folder = running.request, self._folder(running.request)
+        outcome = outcomes.outcome(request, folder, exit_code)
+        self._lines.forget(running.label)
+        finished = outcomes.is_finished(folder) or running.is_stopping
+        if self._signals.count and not finished:
+            self.tracker.end(running.run_id, "Canceled")  # stays open in the study: the same command goes on with it
+            return
+        died = not finished and outcomes.may_pass(folder)
+        if died and not self._ending and outcomes.deaths(folder) < MOST_RETRIES:
+            self._retry(running, outcome)
+            return
+        if died or outcomes.concerns_all(folder):
+            self._causes[outcomes.kind_of_cause(outcome.note)] += 1
+        self.tracker.end(running.run_id, outcome.status)
+        self._record(request, outcome)
+        self._say(f"{running.label}: {outcome.status}{f' ({outcome.note})' if outcome.note else ''}")
+        self._tell("trial_ended", trial=request.number, status=outcome.status, note=outcome.note)
+        make_room(list(self._outcomes.values()), self.budget.disk_bytes)
+
+    def _retry(self, running: _Running, outcome: TrialOutcome) -> None:
+        folder = self._folder(running.request)
+        EventLog(folder / EVENTS).write(outcomes.DIED, reason=outcome.note)
+        attempt = outcomes.deaths(folder)
+        self._say(
+            f"{running.label}: {outcome.note}; trying again from its last checkpoint ({attempt} of {MOST_RETRIES})"
+        )
+        for line in outcomes.last_lines(folder):
+            self._say(f"    {line}")
+        self._tell("trial_retried", trial=running.request.number, attempt=attempt, reason=outcome.note)
+        self._waiting.insert(0, running.request)
+
+    def _record(self, request: TrialRequest, outcome: TrialOutcome) -> None:
+        self._outcomes[request.number] = outcome
+        failpoint(f"sweep:before_tell:{request.number}")
+        self.study.tell(request.number, outcome.status, outcome.score, outcome.note)
+
+    def _end_processes(self) -> None:
+        """Wait for processes that were asked to save their state, and end those that do not."""
+        until = time.monotonic() + GRACE_SECONDS
+        while self._running and self._signals.count == 1 and time.monotonic() < until:
+            self._follow()
+            time.sleep(POLL_SECONDS)
+        for running in self._running:
+            running.process.kill()
+            running.process.release()
+
+    def _best(self) -> TrialOutcome | None:
+        judged = [o for o in self._outcomes.values() if o.status != "Failed" and o.score is not None]
+        return max(judged, key=lambda o: (o.score or 0.0, -o.number), default=None)
+
+    def _seconds_left(self) -> float | None:
+        """Return a guess from the trials that ended, never more than the budget."""
+        if not self._outcomes:
+            return None
+        left = (self.budget.trials - len(self._outcomes)) / self.executor.slots
+        guess = left * sum(o.seconds for o in self._outcomes.values()) / len(self._outcomes)
+        return guess if self.budget.seconds is None else max(0.0, min(guess, self.budget.seconds - self._used()))
+
+    def _used(self) -> float:
+        return self._used_before + time.monotonic() - self._begun
 
     def _folder(self, request: TrialRequest) -> Path:
         return self.folder / str(request.number)
 
-    def _finished(self, request: TrialRequest) -> bool:
-        result = TrialResult.load(self._folder(request))
-        return result is not None and result.status != "stopped"
+    def _note_time(self) -> None:
+        """Write down now and then how long this process worked, so that little is lost when it is killed."""
+        if time.monotonic() - self._noted > NOTED_SECONDS:
+            self._noted = time.monotonic()
+            self._tell("working")
 
-    def _outcome(self, request: TrialRequest) -> TrialOutcome:
-        folder = self._folder(request)
-        common = (request.number, request.model_name, request.hyperparameters)
-        result = TrialResult.load(folder)
-        if result is not None:
-            return TrialOutcome(
-                *common,
-                status="Canceled" if result.status == "stopped" else "Completed",
-                folder=folder,
-                epochs=result.epochs,
-                best_epoch=result.best_epoch,
-                seconds=result.seconds,
-                metrics={self.primary_metric: result.primary_metric} | _defined(result.metrics),
-                note="no improvement any more" if result.status == "early_stopped" else "",
-            )
-        return self._unfinished_outcome(common, folder)
+    def _say(self, text: str) -> None:
+        self._lines.print(text)
 
-    def _unfinished_outcome(self, common: tuple[int, str, dict[str, Any]], folder: Path) -> TrialOutcome:
-        """Read from the log what a trial that did not end by itself came to."""
-        events = read_events(folder / EVENTS)
-        epochs = list({e["epoch"]: e for e in events if e["event"] == "epoch"}.values())  # a resumed one comes twice
-        failures = [e for e in events if e["event"] == "failed"]
-        judged = [e for e in epochs if _defined(e.get("metrics", {})).get(self.primary_metric) is not None]
-        best = max(judged, key=lambda e: (e["metrics"][self.primary_metric], e["epoch"]), default=None)
-        overdue = self.deadline is not None and time.monotonic() > self.deadline
-        interrupted = bool(events) and events[-1]["event"] == "interrupted"
-        canceled = not failures and bool(overdue or self._stop_requests or interrupted)
-        return TrialOutcome(
-            *common,
-            status="Canceled" if canceled else "Failed",
-            folder=folder,
-            epochs=len(epochs),
-            best_epoch=best["epoch"] if best else 0,
-            seconds=sum(e.get("seconds", 0.0) for e in epochs),
-            metrics=_defined(best["metrics"]) if best else {},
-            note=("timeout_minutes reached" if overdue else "stopped") if canceled else _cause(failures, folder),
-        )
-
-
-def python_command(module: str) -> Callable[[Path], list[str]]:
-    """Return the command line that runs `module` of this interpreter with a trial's folder."""
-    return lambda folder: [sys.executable, "-m", module, str(folder)]
-
-
-def _defined(metrics: Mapping[str, float | None]) -> dict[str, float]:
-    return {name: value for name, value in metrics.items() if value is not None}
+    def _tell(self, event: str, **fields: Any) -> None:
+        self._log.write(event, elapsed=round(time.monotonic() - self._begun, 2), **fields)
 
 
 def _numbers(event: Mapping[str, Any]) -> dict[str, float]:
@@ -247,11 +339,3 @@ def _numbers(event: Mapping[str, Any]) -> dict[str, float]:
     plain = {k: v for k, v in event.items() if k not in {"time", "event", "epoch", "epochs", "metrics"}}
     numbers = {**plain, **event.get("metrics", {})}
     return {k: float(v) for k, v in numbers.items() if isinstance(v, int | float) and math.isfinite(v)}
-
-
-def _cause(failures: Sequence[Mapping[str, Any]], folder: Path) -> str:
-    if failures:
-        return str(failures[-1]["reason"])
-    console = folder / CONSOLE
-    lines = console.read_text(encoding="utf-8", errors="replace").strip().splitlines() if console.is_file() else []
-    return f"the process died; last line of {console}: {lines[-1] if lines else '(empty)'}"

@@ -1,4 +1,4 @@
-"""What a person sees while trials run: a line an epoch, and on a terminal a live line with the time left."""
+"""What a person sees while trials run: a line an epoch, and on a terminal a live line a trial and one for the sweep."""
 
 from __future__ import annotations
 
@@ -8,39 +8,43 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.status import Status
+from rich.live import Live
+from rich.text import Text
 
-from automl_images.training.progress import progress_line
+from automl_images.sweep.trials import TrialOutcome
+from automl_images.training.progress import duration, progress_line
 
 PLAIN_SECONDS = 30.0
 
 
-class ProgressLine:
-    """Shows events of running trials; without a terminal it prints plain lines, at most one each half minute.
+class ProgressLines:
+    """Shows events of running trials; without a terminal it prints plain lines, at most some each half minute.
 
-    Use as a context manager, so that the live line is taken down at the end.
+    Use as a context manager, so that the live lines are taken down at the end.
     """
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(soft_wrap=True, highlight=False)
-        self._status: Status | None = None
-        self._live: dict[str, str] = {}
+        self._live: Live | None = None
+        self._trials: dict[str, str] = {}
+        self._best: dict[str, float] = {}
+        self._sweep = ""
         self._last_plain = time.monotonic()
 
-    def __enter__(self) -> ProgressLine:
+    def __enter__(self) -> ProgressLines:
         if self.console.is_terminal:
-            self._status = self.console.status("training")
-            self._status.start()
+            self._live = Live(console=self.console, transient=True, refresh_per_second=4)
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._status:
-            self._status.stop()
+        if self._live:
+            self._live.stop()
 
     def print(self, text: str) -> None:
-        """Print a line above the live one."""
+        """Print a line above the live ones."""
         self.console.print(text, markup=False)
 
     def show(self, label: str, event: Mapping[str, Any]) -> None:
@@ -52,18 +56,42 @@ class ProgressLine:
         """
         kind = event["event"]
         if kind == "progress":
-            self._show_progress(label, event)
+            best = f", best {self._best[label]:.4f}" if label in self._best else ""
+            self._trials[label] = f"{label}: {progress_line(event)}{best}"
         elif kind == "epoch":
+            if event.get("primary_metric") is not None:
+                self._best[label] = max(self._best.get(label, float("-inf")), event["primary_metric"])
             self.print(f"{label}: {progress_line(event)}")
-        elif kind in {"finished", "failed"}:
-            self._live.pop(label, None)
         elif event.get("message"):
             self.print(f"{label}: {event['message']}")
 
-    def _show_progress(self, label: str, event: Mapping[str, Any]) -> None:
-        self._live[label] = f"{label}: {progress_line(event)}"
-        if self._status:
-            self._status.update(" | ".join(self._live.values()))
+    def show_sweep(self, done: int, trials: int, best: TrialOutcome | None, seconds_left: float | None) -> None:
+        """Show how far the sweep is; one trial alone needs no such line.
+
+        Args:
+            done: trials that ended; `trials`: all that will run.
+            best: of those that ended.
+            seconds_left: until the sweep ends, guessed; None: unknown.
+        """
+        if trials > 1:
+            parts = [f"sweep: {done} of {trials} trials"]
+            if best is not None and best.score is not None:
+                parts.append(f"best {best.score:.4f} of trial {best.number} · {best.model_name}")
+            if seconds_left is not None:
+                parts.append(f"{duration(seconds_left)} left")
+            self._sweep = ", ".join(parts)
+        self._refresh()
+
+    def forget(self, label: str) -> None:
+        """Take the line of a trial that ended away."""
+        self._trials.pop(label, None)
+        self._best.pop(label, None)
+
+    def _refresh(self) -> None:
+        lines = [*self._trials.values(), *([self._sweep] if self._sweep else [])]
+        if self._live:
+            self._live.update(Text("\n".join(lines)))
         elif time.monotonic() - self._last_plain > PLAIN_SECONDS:
             self._last_plain = time.monotonic()
-            self.print(self._live[label])
+            for line in lines:
+                self.print(line)

@@ -1,152 +1,243 @@
-"""Search spaces: what may be sampled, and one configuration drawn from it.
+"""Search spaces: the grammar of a job file (specification D.4), its checks, and asking a trial for a configuration.
 
-A space is a list of conditional dictionaries; a trial first draws one of them, then a value for each of its keys
-(specification D.4). Values are literals, `{type: choice, values: […]}` mappings or the text form `choice(1, 2)`.
+A space is a list of conditional dictionaries, here branches; a trial first draws one of them, then a value for each of
+its keys. Values are literals, `{type: uniform, …}` mappings or the text form `uniform(0.1, 1)`. Names, types and ranges
+come from the table in `core/hyperparameters`; what the distributions mean stands in `distributions.py`; which values
+are tried is left to `samplers/`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-import numpy as np
-import yaml
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from automl_images.core.errors import SettingsError, nearest
-from automl_images.core.hyperparameters import canonical, find
+from automl_images.core.hyperparameters import TABLE, Hyperparameter, find
+from automl_images.sweep.distributions import FIELDS, WHOLE, Choice, Distribution, Range, build, check_fields, choice
 
-Generator = np.random.Generator
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
 
-_TEXT_FORM = re.compile(r"^\s*([a-z]+)\s*\((.*)\)\s*$", re.DOTALL)
+BRANCH = "search_space"
+"""Name in the study of the number of the branch; asked only where there are several."""
 
-
-def _quantised(value: float, q: float) -> float:
-    return float(round(value / q) * q)
-
-
-def _uniform(g: Generator, min_value: float, max_value: float) -> float:
-    return float(g.uniform(min_value, max_value))
-
-
-DISTRIBUTIONS: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
-    "choice": (("values",), lambda g, values: values[int(g.integers(len(values)))]),
-    "uniform": (("min_value", "max_value"), _uniform),
-    "loguniform": (
-        ("min_value", "max_value"),
-        lambda g, min_value, max_value: math.exp(_uniform(g, min_value, max_value)),
-    ),
-    "quniform": (
-        ("min_value", "max_value", "q"),
-        lambda g, min_value, max_value, q: _quantised(_uniform(g, min_value, max_value), q),
-    ),
-    "randint": (("upper",), lambda g, upper: int(g.integers(upper))),
-}
+_MODEL = Hyperparameter("model_name", "text", "The model.")
+_SPELLINGS = ("model_name", *(spelling for row in TABLE for spelling in (row.name, *row.aliases)))
+_TEXT_FORM = re.compile(r"\s*([A-Za-z_]\w*)\s*\((.*)\)\s*", re.DOTALL)
+_WORD = re.compile(r"""\s*(?:'([^']*)'|"([^"]*)"|([^,'"]*))\s*(?:,|$)""")
 
 
-def sample(space: Sequence[Mapping[str, Any]], seed: int, number: int) -> dict[str, Any]:
-    """Return the configuration of trial `number`.
+@dataclasses.dataclass(frozen=True)
+class Branch:
+    """One conditional dictionary.
 
-    Args:
-        space: list of conditional dictionaries; an empty list gives an empty configuration.
-        seed: of the sweep.
-        number: of the trial, from 0; the same seed and number always give the same configuration.
-
-    Raises:
-        SettingsError: the message holds the path, for example `search_space[1].learning_rate`.
+    Attributes:
+        fixed: literals, by hyper-parameter.
+        sampled: distributions, by hyper-parameter, in the order of the file.
+        names: what these are called in the study.
     """
-    if not space:
-        return {}
-    generator = np.random.default_rng([seed, number])
-    index = int(generator.integers(len(space)))
-    return {
-        name: _draw(f"search_space[{index}].{name}", value, generator) for name, value in sorted(space[index].items())
-    }
+
+    fixed: dict[str, Any]
+    sampled: dict[str, Distribution]
+    names: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def models(self) -> tuple[Any, ...]:
+        """Return the model names that can be drawn; empty: the branch names none."""
+        chosen = self.sampled.get("model_name")
+        return chosen.ends() if chosen else tuple(v for k, v in self.fixed.items() if k == "model_name")
 
 
-def check(space: Sequence[Mapping[str, Any]]) -> None:
-    """Raise a `SettingsError` for the first mistake in a search space."""
-    for index, branch in enumerate(space):
-        if not branch:
-            raise SettingsError(f"search_space[{index}] is empty; give at least one hyper-parameter.")
-        for name, value in branch.items():
-            path = f"search_space[{index}].{name}"
-            if name != "model_name":
-                find(name)
-            for candidate in _extremes(path, value):
-                _check_value(path, name, candidate)
+@dataclasses.dataclass(frozen=True)
+class SearchSpace:
+    """What the trials of a sweep may try; without branches there is nothing to search.
+
+    Attributes:
+        branches: the conditional dictionaries.
+        parameters: every distribution under its name in the study, the choice of the branch first.
+    """
+
+    branches: tuple[Branch, ...]
+    parameters: dict[str, Distribution]
+
+    @classmethod
+    def parse(cls, given: Sequence[Any] | Mapping[str, Any] | None, log_base: float = math.e) -> SearchSpace:
+        """Return the space that a job file describes.
+
+        Args:
+            given: list of conditional dictionaries; one dictionary counts as a list of one.
+            log_base: of the sampling algorithm (`logbase`).
+
+        Raises:
+            SettingsError: the first mistake, with its path, for example `search_space[1].learning_rate`.
+        """
+        if isinstance(given, str) or not isinstance(given, Sequence | Mapping | None):
+            raise SettingsError(f"search_space must be a list of dictionaries, got {given!r}.")
+        items = [given] if isinstance(given, Mapping) else list(given or [])
+        branches = [_branch(f"search_space[{index}]", item, log_base) for index, item in enumerate(items)]
+        parameters: dict[str, Distribution] = {}
+        if len(branches) > 1:
+            parameters[BRANCH] = Choice(tuple(range(len(branches))))
+        for index, branch in enumerate(branches):
+            for name, distribution in branch.sampled.items():
+                alike = all(b.sampled.get(name, distribution) == distribution for b in branches)
+                branch.names[name] = name if alike else f"search_space[{index}].{name}"
+                parameters[branch.names[name]] = distribution
+        return cls(tuple(branches), parameters)
+
+    def suggest(self, trial: BaseTrial) -> dict[str, Any]:
+        """Return the configuration of a trial: its branch first, then the branch's hyper-parameters.
+
+        Returns:
+            Canonical names to parsed values; a value is None where the job file says null, "not given".
+        """
+        if not self.branches:
+            return {}
+        branch = self.branches[self.parameters[BRANCH].suggest(trial, BRANCH) if BRANCH in self.parameters else 0]
+        return branch.fixed | {n: d.suggest(trial, branch.names[n]) for n, d in branch.sampled.items()}
+
+    def model_names(self) -> list[str]:
+        """Return every model name in the space, each once, in the order of the file."""
+        return list(dict.fromkeys(str(name) for branch in self.branches for name in branch.models))
+
+    def examples(self) -> Iterator[dict[str, Any]]:
+        """Yield configurations to check before the first trial, so that none fails for its values in the night.
+
+        For each branch and model: all hyper-parameters at their lowest, then each alone at each of its other ends, so
+        that every end of one meets the lowest of all others.
+        """
+        for branch in self.branches:
+            ends = {name: _ascending(d.ends()) for name, d in branch.sampled.items() if name != "model_name"}
+            lowest = branch.fixed | {name: values[0] for name, values in ends.items()}
+            for model in branch.models or (None,):
+                base = lowest if model is None else {**lowest, "model_name": model}
+                yield base
+                yield from ({**base, name: value} for name, values in ends.items() for value in values[1:])
+
+    @property
+    def size(self) -> int | None:
+        """Return how many configurations there are; None where something else than a choice is drawn."""
+        if not all(isinstance(d, Choice) for d in self.parameters.values()):
+            return None
+        return sum(math.prod(len(d.ends()) for d in branch.sampled.values()) for branch in self.branches)
 
 
-def _check_value(path: str, name: str, value: Any) -> None:
-    if name == "model_name":
-        return
-    if name == "advanced_settings":
-        raise SettingsError(f"{path}: advanced_settings hold for the whole job; put them into training_parameters.")
+def _ascending(values: tuple[Any, ...]) -> list[Any]:
+    numbers = all(isinstance(v, int | float) for v in values)
+    return sorted(values) if numbers else list(values)
+
+
+def _branch(path: str, given: Any, log_base: float) -> Branch:
+    if not isinstance(given, Mapping):
+        raise SettingsError(f"{path} must be a dictionary of hyper-parameters, got {given!r}.")
+    if not given:
+        raise SettingsError(f"{path} is empty; give at least one hyper-parameter.")
+    fixed: dict[str, Any] = {}
+    sampled: dict[str, Distribution] = {}
+    for spelling, value in given.items():
+        try:
+            row = _row(str(spelling))
+            if row.name in fixed or row.name in sampled:
+                raise SettingsError(f"{row.name} is given twice, under two spellings; keep one.")
+            form = _form(value)
+            if form is None:
+                fixed[row.name] = _literal(row, value)
+            else:
+                sampled[row.name] = _distribution(row, *form, log_base)
+        except SettingsError as error:
+            raise SettingsError(f"{path}.{spelling}: {error}") from None
+    return Branch(fixed, sampled)
+
+
+def _row(name: str) -> Hyperparameter:
+    if name != "model_name" and name not in _SPELLINGS:
+        raise SettingsError(f"Unknown hyper-parameter.{nearest(name, _SPELLINGS)} See docs/hyperparameters.md.")
+    row = _MODEL if name == "model_name" else find(name)
+    if row.kind == "json":
+        raise SettingsError(f"{name} holds for the whole job; put it into training_parameters.")
+    return row
+
+
+def _form(value: Any) -> tuple[str, dict[str, Any]] | None:
+    """Return the name and the arguments of a distribution, or None for a literal."""
+    if isinstance(value, str) and (match := _TEXT_FORM.fullmatch(value)):
+        kind, words = match[1], _words(match[2])
+        fields = FIELDS.get(kind, ())
+        if kind in FIELDS and kind != "choice" and len(words) != len(fields):
+            raise SettingsError(f"{kind} takes {', '.join(fields)}, got ({match[2]}).")
+        arguments = {"values": words} if kind == "choice" else dict(zip(fields, words, strict=False))
+    elif isinstance(value, Mapping):
+        if "type" not in value:
+            raise SettingsError(f"expected a literal or {{type: uniform, …}}, got {dict(value)!r} without type.")
+        kind = str(value["type"])
+        arguments = {str(key): item for key, item in value.items() if key != "type"}
+    else:
+        return None
+    check_fields(kind, list(arguments))
+    return kind, arguments
+
+
+def _words(text: str) -> list[Any]:
+    """Return the arguments of a text form; those without quotes become int, float, True or False where they can."""
+    words: list[Any] = []
+    position = 0
+    while position < len(text):
+        match = _WORD.match(text, position)
+        if match is None:
+            raise SettingsError(f"cannot read ({text}); put texts with commas or quotes into quotes.")
+        quoted = match[1] if match[1] is not None else match[2]
+        words.append(_inferred(match[3].strip()) if quoted is None else quoted)
+        position = match.end()
+    return words
+
+
+def _inferred(word: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return {"True": True, "False": False}.get(word, word)
+
+
+def _literal(row: Hyperparameter, value: Any) -> Any:
+    if isinstance(value, list) and row.kind != "grid":
+        raise SettingsError(f"to try several values write {{type: choice, values: {value}}}, got a list.")
+    if row is _MODEL and not isinstance(value, str):
+        raise SettingsError(f"model_name must be the name of a model, got {value!r}.")
+    return None if value is None else row.parse(value)
+
+
+def _distribution(row: Hyperparameter, kind: str, arguments: dict[str, Any], log_base: float) -> Distribution:
+    if kind == "choice":
+        return Choice(tuple(_literal(row, value) for value in choice(arguments["values"]).values))
+    allowed = {"float": tuple(FIELDS), "int": WHOLE}.get(row.kind, ("choice",))
+    if kind not in allowed:
+        raise SettingsError(f"expected a literal or {', '.join(allowed)}, because its values are {row.kind}; got {kind}.")
+    distribution = build(kind, arguments, _legal(row), log_base)
     try:
-        canonical({name: value})
+        for value in distribution.ends():
+            row.parse(value)
     except SettingsError as error:
-        raise SettingsError(f"{path}: {error}") from None
+        raise SettingsError(f"{error}{_hint(kind, arguments, log_base)}") from None
+    return distribution
 
 
-def _extremes(path: str, value: Any) -> list[Any]:
-    """Return the values (of a choice) or the bounds (of a range) that must be legal."""
-    kind, arguments = _distribution(path, value)
-    if kind is None:
-        return [value]
-    if kind == "choice":
-        return list(arguments["values"])
-    if kind == "loguniform":
-        return [math.exp(arguments["min_value"]), math.exp(arguments["max_value"])]
-    return [arguments[key] for key in ("min_value", "max_value") if key in arguments]
+def _legal(row: Hyperparameter) -> Range:
+    low = -math.inf if row.minimum is None else float(row.minimum)
+    high = math.inf if row.maximum is None else float(row.maximum)
+    return Range(low, math.nextafter(high, -math.inf) if row.open_maximum else high, whole=row.kind == "int")
 
 
-def _draw(path: str, value: Any, generator: Generator) -> Any:
-    kind, arguments = _distribution(path, value)
-    return value if kind is None else DISTRIBUTIONS[kind][1](generator, **arguments)
-
-
-def _distribution(path: str, value: Any) -> tuple[str | None, dict[str, Any]]:
-    """Return the distribution's name and arguments, or None for a literal."""
-    if isinstance(value, str) and (match := _TEXT_FORM.match(value)):
-        return _from_text(path, match[1], match[2])
-    if not isinstance(value, Mapping):
-        return None, {}
-    kind = str(value.get("type"))
-    fields = _fields(path, kind)
-    given = {key: item for key, item in value.items() if key != "type"}
-    if set(given) != set(fields):
-        raise SettingsError(f"{path}: {kind} takes {', '.join(fields)}, got {', '.join(map(str, given)) or 'nothing'}.")
-    return kind, _checked(path, kind, given)
-
-
-def _from_text(path: str, kind: str, text: str) -> tuple[str, dict[str, Any]]:
-    fields = _fields(path, kind)
-    values = yaml.safe_load(f"[{text}]")
-    arguments = {"values": values} if kind == "choice" else dict(zip(fields, values, strict=False))
-    if len(arguments) != len(fields) or (kind != "choice" and len(values) != len(fields)):
-        raise SettingsError(f"{path}: {kind} takes {', '.join(fields)}, got ({text}).")
-    return kind, _checked(path, kind, arguments)
-
-
-def _fields(path: str, kind: str) -> tuple[str, ...]:
-    if kind not in DISTRIBUTIONS:
-        raise SettingsError(
-            f"{path}: unknown distribution {kind!r}.{nearest(kind, DISTRIBUTIONS)} Known: {', '.join(DISTRIBUTIONS)}."
-        )
-    return DISTRIBUTIONS[kind][0]
-
-
-def _checked(path: str, kind: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    if kind == "choice":
-        if not isinstance(arguments["values"], list) or not arguments["values"]:
-            raise SettingsError(f"{path}: choice needs a non-empty list of values, got {arguments['values']!r}.")
-        return arguments
-    for name, value in arguments.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise SettingsError(f"{path}: {name} of {kind} must be a number, got {value!r}.")
-    if "min_value" in arguments and arguments["min_value"] > arguments["max_value"]:
-        raise SettingsError(f"{path}: min_value {arguments['min_value']} is above max_value {arguments['max_value']}.")
-    if arguments.get("q", 1) <= 0 or arguments.get("upper", 1) < 1:
-        raise SettingsError(f"{path}: q and upper of {kind} must be above zero, got {arguments}.")
-    return arguments
+def _hint(kind: str, arguments: Mapping[str, Any], log_base: float) -> str:
+    """Return the explanation of what people take loguniform's bounds for, where they do."""
+    if "loguniform" not in kind:
+        return f" This is an end of what {kind} draws, after rounding to q." if kind.startswith("q") else ""
+    low, high = float(arguments["min_value"]), float(arguments["max_value"])
+    if not 0 < low <= high:
+        return ""
+    meant = " and ".join(f"{math.log(end, log_base):.4g}" for end in (low, high))
+    return f" The bounds of {kind} are those of the logarithm: for {low:g} to {high:g} write {meant}."

@@ -1,7 +1,7 @@
 """One trial: what it is asked to do, and what came of it. A trial's folder holds both.
 
 `trial.json` the request, `events.jsonl` its log, `result.json` the outcome, `best.safetensors` the best weights,
-`console.log` what the process printed.
+`checkpoints/` where it can go on, `console.log` what the process printed, `stop.json` why it shall end at once.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import Any
 
 from automl_images.core.files import read_json, write_json
 
-REQUEST, EVENTS, RESULT, WEIGHTS, CONSOLE = (
+REQUEST, EVENTS, RESULT, WEIGHTS, CONSOLE, STOP = (
     "trial.json",
     "events.jsonl",
     "result.json",
     "best.safetensors",
     "console.log",
+    "stop.json",
 )
 
 
@@ -68,7 +69,8 @@ class TrialOutcome:
         folder: of the trial.
         epochs: finished; best_epoch: of the best weights, from 1; seconds: of training.
         metrics: at the best epoch; empty when none was reached.
-        note: cause of a failure, warnings about weights.
+        score: the primary metric at the best epoch; None: it came to none.
+        note: cause of a failure, why it was stopped, warnings about weights.
     """
 
     number: int
@@ -80,6 +82,7 @@ class TrialOutcome:
     best_epoch: int = 0
     seconds: float = 0.0
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+    score: float | None = None
     note: str = ""
 
     def as_row(self, primary_metric: str) -> dict[str, Any]:

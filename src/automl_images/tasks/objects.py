@@ -43,6 +43,7 @@ METRIC_TYPES = {"none": "coco_voc", "voc": "coco_voc", "coco_voc": "coco_voc", "
 """What the exported model is judged by, unless told otherwise: as in training, with COCO's numbers beside."""
 
 MOST_DETECTIONS = 300
+NO_SUPPRESSION = 1.0
 """Detections of an image where the model's table row sets no number (specification G)."""
 
 
@@ -241,7 +242,7 @@ def _metadata(detector: Detector, model: TrainedModel) -> DetectorMetadata:
         decoder=spec.decoder,
         box_score_threshold=values["box_score_threshold"],
         graph_score_threshold=spec.score_threshold,
-        nms_iou_threshold=values["nms_iou_threshold"],
+        nms_iou_threshold=values.get("nms_iou_threshold", NO_SUPPRESSION),
         box_detections_per_image=values.get("box_detections_per_image", MOST_DETECTIONS),
         tile_grid_size=values["tile_grid_size"] and tuple(values["tile_grid_size"]),
         tile_overlap_ratio=values["tile_overlap_ratio"],

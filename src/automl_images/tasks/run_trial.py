@@ -17,8 +17,9 @@ from automl_images.core.files import write_json
 from automl_images.core.types import Table
 from automl_images.data.mltable import read_table
 from automl_images.data.splitting import data_hash
-from automl_images.sweep.trials import EVENTS, TrialRequest
+from automl_images.sweep.trials import EVENTS, STOP, TrialRequest
 from automl_images.tasks import get_task
+from automl_images.training.determinism import determinism
 from automl_images.training.learner import Learner
 from automl_images.training.settings import TrainingSettings
 from automl_images.training.trainer import train
@@ -34,12 +35,14 @@ def run(folder: Path) -> None:
     """
     request = TrialRequest.load(folder)
     events = EventLog(folder / EVENTS)
-    try:
-        learner = _prepare(request, folder, events)
-    except AutoMLImagesError as error:
-        events.write("failed", kind=type(error).__name__, reason=str(error))
-        raise
-    train(learner, TrainingSettings.from_hyperparameters(request.hyperparameters), folder, events=events)
+    with determinism(request.hyperparameters["deterministic"]):
+        try:
+            learner = _prepare(request, folder, events)
+        except AutoMLImagesError as error:
+            events.write("failed", kind=type(error).__name__, reason=str(error), is_final=True)
+            raise
+        settings = TrainingSettings.from_hyperparameters(request.hyperparameters)
+        train(learner, settings, folder, events=events, stop=(folder / STOP).is_file)
 
 
 def main() -> int:

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from automl_images.core.errors import Interrupted, TrainingError
+from automl_images.core.errors import AutoMLImagesError, Interrupted, TrainingError
 from automl_images.core.events import EventLog
 from automl_images.core.failpoints import failpoint
 from automl_images.training.announcing import Announcer
@@ -91,7 +91,8 @@ def train(
     except Interrupted:
         raise
     except Exception as error:
-        events.write("failed", kind=type(error).__name__, reason=str(error))
+        is_final = isinstance(error, AutoMLImagesError)  # ours come again with the same input; a surprise may not
+        events.write("failed", kind=type(error).__name__, reason=str(error), is_final=is_final)
         raise
 
 

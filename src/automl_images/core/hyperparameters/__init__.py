@@ -65,9 +65,11 @@ def resolve(task: str, model_name: str, given: Mapping[str, Any]) -> dict[str, A
     """
     chosen = {name: value for name, value in canonical(given).items() if name != "model_name" and value is not None}
     for name in chosen:
-        if not find(name).fits(task, model_name):
-            patterns = ", ".join(pattern.removeprefix("*/") for pattern in find(name).applies_to)
-            raise SettingsError(f"{name} does not apply to {model_name} for {task}; it is for {patterns}. Remove it.")
+        row = find(name)
+        if not row.fits(task, model_name):
+            raise SettingsError(
+                f"{name} does not apply to {model_name} for {task}: it is for {row.applies_to.words}. Remove it."
+            )
     rows = [row for row in TABLE if row.fits(task, model_name)]
     values = {row.name: chosen.get(row.name, row.default_for(task, model_name)) for row in rows}
     if (values["checkpoint_dataset_id"] is None) != (values["checkpoint_filename"] is None):

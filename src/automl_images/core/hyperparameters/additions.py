@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from automl_images.core.hyperparameters.general import HUB, LITE_OBJECTS, YOLOV5
-from automl_images.core.hyperparameters.row import CLASSIFICATION, Hyperparameter
-
-VIT = "*/vit*r224"
+from automl_images.core.hyperparameters.models import (
+    CLASSIFICATION,
+    HUB,
+    LITE_OBJECTS,
+    MOBILEVIT_MULTICLASS,
+    VIT,
+    YOLOV5,
+)
+from automl_images.core.hyperparameters.row import Hyperparameter
 
 ADDITIONS: tuple[Hyperparameter, ...] = (
     Hyperparameter(
@@ -59,7 +64,7 @@ ADDITIONS: tuple[Hyperparameter, ...] = (
         "float",
         "Share of a label that is spread over all classes in the training loss.",
         0.0,
-        (("image_classification/apple/mobilevit-*", 0.1),),
+        ((MOBILEVIT_MULTICLASS, 0.1),),
         minimum=0,
         maximum=1,
         open_maximum=True,

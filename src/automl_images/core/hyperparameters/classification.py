@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from automl_images.core.hyperparameters.general import LITE_MULTILABEL
-from automl_images.core.hyperparameters.row import CLASSIFICATION, Hyperparameter
+from automl_images.core.hyperparameters.models import CLASSIFICATION, LITE_MULTILABEL
+from automl_images.core.hyperparameters.row import Hyperparameter
 
 CLASSIFICATION_ROWS: tuple[Hyperparameter, ...] = (
     Hyperparameter(
@@ -21,7 +21,7 @@ CLASSIFICATION_ROWS: tuple[Hyperparameter, ...] = (
         "int",
         "Shorter side of a validation image before the middle is cut out, pixels.",
         256,
-        aliases=("valid_resize_size",),
+        aliases=("valid_resize_size", "resize_size"),
         minimum=32,
         applies_to=CLASSIFICATION,
     ),
@@ -30,7 +30,7 @@ CLASSIFICATION_ROWS: tuple[Hyperparameter, ...] = (
         "int",
         "Side of the square cut out of the middle of a validation image, pixels.",
         224,
-        aliases=("valid_crop_size",),
+        aliases=("valid_crop_size", "crop_size"),
         minimum=32,
         applies_to=CLASSIFICATION,
     ),

@@ -2,45 +2,57 @@
 
 from __future__ import annotations
 
+from automl_images.core.hyperparameters.models import (
+    BEIT_HUB,
+    CLASSIFICATION,
+    DEIT_HUB,
+    HUB,
+    HUB_CLASSES,
+    LITE_CLASSES,
+    LITE_MASKS,
+    LITE_OBJECTS,
+    MMD,
+    MMD_DETECTION,
+    MMD_MASKS,
+    MOBILEVIT_HUB,
+    MULTICLASS,
+    MULTILABEL,
+    SWIN_HUB,
+    VIT_HUB,
+    VIT_MULTICLASS,
+    VIT_MULTILABEL,
+    VITB,
+    VITL,
+    VITL_MULTICLASS,
+    VITL_MULTILABEL,
+    VITS,
+    YOLOV5,
+)
 from automl_images.core.hyperparameters.row import Hyperparameter
 
-YOLOV5 = "*/yolov5"
-LITE_OBJECTS = "*/*rcnn_efficientnet_lite0_fpn"
-LITE_MASKS = "*/maskrcnn_efficientnet_lite0_fpn"
-LITE_CLASSES = "image_classification*/efficientnet_lite0"
-LITE_MULTILABEL = "image_classification_multilabel/efficientnet_lite0"
-MMD = "*/mmd-3x-*"
-MMD_MASKS = "instance_segmentation/mmd-3x-*"
-HUB = "*/*/*"
-VIT_HUB = "image_classification*/google/vit-*"
-BEIT_HUB = "image_classification*/microsoft/beit-*"
-SWIN_HUB = "image_classification*/microsoft/swin*"
-DEIT_HUB = "image_classification*/facebook/deit-*"
-MOBILEVIT_HUB = "image_classification*/apple/mobilevit-*"
-
 CLASSIFICATION_BATCHES = (
-    ("*/vits16r224", 128),
-    ("*/vitb16r224", 48),
-    ("*/vitl16r224", 10),
+    (VITS, 128),
+    (VITB, 48),
+    (VITL, 10),
     (LITE_CLASSES, 16),
     (VIT_HUB, 72),
     (BEIT_HUB, 72),
     (SWIN_HUB, 12),
     (DEIT_HUB, 60),
     (MOBILEVIT_HUB, 16),
-    ("image_classification*/*/*", 8),
-    ("image_classification*/*", 78),
+    (HUB_CLASSES, 8),
+    (CLASSIFICATION, 78),
 )
 """Specification B.2 and C.2; efficientnet_lite0 is ours."""
 
 CLASSIFICATION_LEARNING_RATES = (
     (LITE_CLASSES, 0.003),
-    ("image_classification/vit[sb]16r224", 0.0125),
-    ("image_classification/vitl16r224", 0.001),
-    ("image_classification_multilabel/vit[sb]16r224", 0.025),
-    ("image_classification_multilabel/vitl16r224", 0.002),
-    ("image_classification/*", 0.01),
-    ("image_classification_multilabel/*", 0.035),
+    (VIT_MULTICLASS, 0.0125),
+    (VITL_MULTICLASS, 0.001),
+    (VIT_MULTILABEL, 0.025),
+    (VITL_MULTILABEL, 0.002),
+    (MULTICLASS, 0.01),
+    (MULTILABEL, 0.035),
 )
 """Specification B.2."""
 
@@ -94,7 +106,7 @@ GENERAL: tuple[Hyperparameter, ...] = (
         "int",
         "Images in a validation step (per device).",
         1,
-        ((YOLOV5, 16), (LITE_OBJECTS, 4), ("object_detection/mmd-3x-*", 2), *CLASSIFICATION_BATCHES),
+        ((YOLOV5, 16), (LITE_OBJECTS, 4), (MMD_DETECTION, 2), *CLASSIFICATION_BATCHES),
         minimum=1,
     ),
     Hyperparameter(
@@ -188,6 +200,12 @@ GENERAL: tuple[Hyperparameter, ...] = (
         "enable_onnx_normalization", "bool", "Put the division by 255, mean and std into the ONNX graph.", False
     ),
     Hyperparameter("random_seed", "int", "Seed of everything random.", 0, aliases=("seed",), minimum=0),
+    Hyperparameter(
+        "deterministic",
+        "bool",
+        "Use only operations of torch that give the same result again, which is slower on a GPU.",
+        False,
+    ),
     Hyperparameter(
         "log_training_metrics",
         "choice",

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from automl_images.core.hyperparameters.general import LITE_OBJECTS, YOLOV5
-from automl_images.core.hyperparameters.row import HUB_OBJECTS, OBJECTS, RCNN, SEGMENTATION, YOLO, Hyperparameter
+from automl_images.core.hyperparameters.models import (
+    DETR_HUB,
+    LIMITED,
+    LITE_MASKS,
+    LITE_OBJECTS,
+    MASK_RCNN,
+    OBJECTS,
+    SEGMENTATION,
+    SIDES,
+    SQUARE,
+    SUPPRESSING,
+    YOLOV5,
+)
+from automl_images.core.hyperparameters.row import Hyperparameter
 
 OBJECT_ROWS: tuple[Hyperparameter, ...] = (
     Hyperparameter(
@@ -30,7 +42,7 @@ OBJECT_ROWS: tuple[Hyperparameter, ...] = (
         600,
         ((LITE_OBJECTS, 320),),
         minimum=32,
-        applies_to=RCNN,
+        applies_to=SIDES,
     ),
     Hyperparameter(
         "max_size",
@@ -39,7 +51,7 @@ OBJECT_ROWS: tuple[Hyperparameter, ...] = (
         1333,
         ((LITE_OBJECTS, 533),),
         minimum=32,
-        applies_to=RCNN,
+        applies_to=SIDES,
     ),
     Hyperparameter(
         "box_score_threshold",
@@ -60,7 +72,7 @@ OBJECT_ROWS: tuple[Hyperparameter, ...] = (
         aliases=("nms_iou_thresh", "box_nms_thresh", "box_iou_thresh"),
         minimum=0,
         maximum=1,
-        applies_to=OBJECTS,
+        applies_to=SUPPRESSING,
     ),
     Hyperparameter(
         "box_detections_per_image",
@@ -69,7 +81,7 @@ OBJECT_ROWS: tuple[Hyperparameter, ...] = (
         100,
         aliases=("box_detections_per_img",),
         minimum=1,
-        applies_to=(*RCNN, *HUB_OBJECTS),
+        applies_to=LIMITED,
     ),
     Hyperparameter(
         "tile_grid_size",
@@ -103,10 +115,10 @@ OBJECT_ROWS: tuple[Hyperparameter, ...] = (
         "int",
         "Side of the square input, pixels; rounded up to a multiple of 32.",
         640,
-        (("*/facebook/detr-*", 800), ("*/SenseTime/deformable-detr*", 800)),
+        ((DETR_HUB, 800),),
         aliases=("img_size",),
         minimum=32,
-        applies_to=(*YOLO, *HUB_OBJECTS),
+        applies_to=SQUARE,
     ),
     Hyperparameter(
         "model_size",
@@ -114,9 +126,9 @@ OBJECT_ROWS: tuple[Hyperparameter, ...] = (
         "Width and depth of the network.",
         "medium",
         choices=("small", "medium", "large", "extra_large"),
-        applies_to=YOLO,
+        applies_to=YOLOV5,
     ),
-    Hyperparameter("multi_scale", "bool", "Vary the size of training batches by up to half.", False, applies_to=YOLO),
+    Hyperparameter("multi_scale", "bool", "Vary the size of training batches by up to half.", False, applies_to=YOLOV5),
     Hyperparameter(
         "mask_pixel_score_threshold",
         "float",
@@ -125,6 +137,15 @@ OBJECT_ROWS: tuple[Hyperparameter, ...] = (
         minimum=0,
         maximum=1,
         applies_to=SEGMENTATION,
+    ),
+    Hyperparameter(
+        "mask_predictor_hidden_dim",
+        "int",
+        "Channels of the layer before the masks.",
+        256,
+        ((LITE_MASKS, 96),),
+        minimum=1,
+        applies_to=MASK_RCNN,
     ),
     Hyperparameter(
         "max_number_of_polygon_points",

@@ -50,8 +50,8 @@ register(
         HubFiles({"model_type": "deformable_detr", "two_stage": True, "with_box_refine": True}, {}),
         (torchvision_resnet(50, "network.model.backbone.model"),),
         "The Deformable DETR of transformers (arXiv:2010.04159), two stages with box refinement, on ResNet-50; its "
-        "input is a square of image_size pixels. nms_iou_threshold has no effect: nothing is suppressed. Starts from a "
-        "backbone trained on ImageNet, not from a network trained on COCO.",
+        "input is a square of image_size pixels. Nothing is suppressed, so nms_iou_threshold does not apply. Starts "
+        "from a backbone trained on ImageNet, not from a network trained on COCO.",
         41,
     )
 )

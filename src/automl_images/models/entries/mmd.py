@@ -49,7 +49,7 @@ for _depth, _size in ((50, 106), (101, 125)):
         "classifiers.",
         _size,
         f"Our Sparse R-CNN (arXiv:2011.12450) on torchvision's ResNet-{_depth}; proposals are shares of the padded "
-        "image, losses are the mean of the six stages. nms_iou_threshold has no effect: nothing is suppressed.",
+        "image, losses are the mean of the six stages. Nothing is suppressed, so nms_iou_threshold does not apply.",
     )
 
 _register(

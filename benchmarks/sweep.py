@@ -1,0 +1,154 @@
+"""What a sweep saves.
+
+One command a question:
+
+    python benchmarks/sweep.py policies                       recorded learning curves, one trial after another
+    python benchmarks/sweep.py policies CURVES.csv --concurrent 4
+
+`policies` replays learning curves that were recorded without early termination under each policy: how many epochs it
+saves, and whether the best metric is the same. CURVES.csv has the columns `sweep` (may be missing), `trial`, `epoch`
+(from 1) and `value` (larger is better).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+from pydantic import TypeAdapter
+
+from automl_images.sweep.policies import EarlyTerminationOptions, Policy, build_policy
+
+RECORDED = Path(__file__).parent / "data/learning_curves.csv"
+POLICIES: tuple[Mapping[str, Any], ...] = (
+    {"type": "none"},
+    {"type": "bandit", "slack_factor": 0.1, "delay_evaluation": 3},
+    {"type": "bandit", "slack_factor": 0.2, "delay_evaluation": 3},
+    {"type": "median_stopping", "delay_evaluation": 3},
+    {"type": "median_stopping", "delay_evaluation": 5},
+    {"type": "truncation_selection", "truncation_percentage": 20, "delay_evaluation": 3},
+    {"type": "hyperband", "reduction_factor": 3},
+    {"type": "hyperband", "reduction_factor": 3, "minimum_epochs": 3},
+)
+
+Curve = Mapping[int, float]
+"""Values of a trial by epoch, from 1."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """Epochs trained, and the best value that was reached in them."""
+
+    epochs: int
+    best: float
+
+
+def full(curves: Sequence[Curve]) -> Outcome:
+    """Return what all trials come to when nothing stops them."""
+    return Outcome(sum(len(curve) for curve in curves), max(value for curve in curves for value in curve.values()))
+
+
+def replay(curves: Sequence[Curve], policy: Policy, concurrent: int) -> Outcome:
+    """Return what trials with known curves come to under a policy.
+
+    Trials start in order; those that run report an epoch each, then the policy is asked about each of them, as the
+    controller does. A trial at its last epoch is complete and not asked about.
+    """
+    study = optuna.create_study(direction="maximize", pruner=policy)
+    waiting = list(curves)
+    running: dict[optuna.Trial, list[tuple[int, float]]] = {}
+    reported: list[float] = []
+    while waiting or running:
+        while waiting and len(running) < concurrent:
+            running[study.ask()] = sorted(waiting.pop(0).items())
+        for trial, rest in running.items():
+            epoch, value = rest.pop(0)
+            trial.report(value, epoch)
+            reported.append(value)
+        for trial, rest in list(running.items()):
+            if rest and not trial.should_prune():
+                continue
+            if rest:
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            else:
+                study.tell(trial, 0.0)  # policies go by what was reported
+            del running[trial]
+    return Outcome(len(reported), max(reported))
+
+
+def read_curves(path: Path) -> dict[str, list[Curve]]:
+    """Return the curves of each sweep, in the order of the trials; epochs without a finite value are left out."""
+    table = pd.read_csv(path)
+    table = table[table["value"].map(math.isfinite)]
+    sweeps = table.groupby(table["sweep"].astype(str) if "sweep" in table else table["trial"].map(lambda _: path.stem))
+    return {
+        str(name): [dict(zip(rows["epoch"], rows["value"], strict=True)) for _, rows in sweep.groupby("trial")]
+        for name, sweep in sweeps
+    }
+
+
+def compare(sweeps: Mapping[str, Sequence[Curve]], policies: Sequence[Policy], concurrent: int) -> pd.DataFrame:
+    """Return a row for each policy and sweep: `saved` is the share of epochs, `without` and `with` the best metric."""
+    rows = []
+    for policy in policies:
+        for name, curves in sweeps.items():
+            alone, stopped = full(curves), replay(curves, policy, concurrent)
+            rows.append(
+                {
+                    "policy": described(policy),
+                    "sweep": name,
+                    "trials": len(curves),
+                    "saved": 1 - stopped.epochs / alone.epochs,
+                    "without": alone.best,
+                    "with": stopped.best,
+                    "equal": math.isclose(alone.best, stopped.best),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def described(policy: Policy) -> str:
+    """Return the name of a policy with the options that were set."""
+    given = policy.options.model_dump(exclude_unset=True)
+    return " ".join([given.pop("type"), *(f"{key}={value}" for key, value in given.items())])
+
+
+def print_policies(arguments: argparse.Namespace) -> None:
+    parser: TypeAdapter[Any] = TypeAdapter(EarlyTerminationOptions)
+    policies = [build_policy(parser.validate_python(options)) for options in POLICIES]
+    table = compare(read_curves(arguments.curves), policies, arguments.concurrent)
+    print(f"{arguments.curves.name}, {arguments.concurrent} at a time")
+    print("| policy | sweep | trials | epochs saved | best without | best with | equal |")
+    print("|---|---|---:|---:|---:|---:|---|")
+    for row in table.to_dict("records"):
+        print(
+            f"| {row['policy']} | {row['sweep']} | {row['trials']} | {row['saved']:.0%} "
+            f"| {row['without']:.4f} | {row['with']:.4f} | {'yes' if row['equal'] else 'no'} |"
+        )
+    print("\n| policy | epochs saved, mean of the sweeps | best metric lost, mean | sweeps with equal best |")
+    print("|---|---:|---:|---:|")
+    for name, rows in table.groupby("policy", sort=False):
+        lost = (rows["without"] - rows["with"]).mean()
+        print(f"| {name} | {rows['saved'].mean():.0%} | {lost:.4f} | {rows['equal'].sum()} of {len(rows)} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    policies = commands.add_parser("policies", help="epochs that each early termination policy saves")
+    policies.add_argument("curves", type=Path, nargs="?", default=RECORDED)
+    policies.add_argument("--concurrent", type=int, default=1, help="trials that run at a time")
+    policies.set_defaults(run=print_policies)
+    arguments = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    main()

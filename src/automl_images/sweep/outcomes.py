@@ -1,0 +1,140 @@
+"""What a trial's folder says it came to, whether it ended by itself, was stopped or died.
+
+Owns the reading of a trial's traces and the words for causes; what follows from a cause is the controller's business.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from automl_images.core.errors import TrainingError
+from automl_images.core.events import read_events
+from automl_images.core.files import read_json
+from automl_images.sweep.trials import CONSOLE, EVENTS, STOP, TrialOutcome, TrialRequest
+from automl_images.training.result import TrialResult
+
+LAST_LINES = 8
+DIED = "died"
+"""The event that a controller adds to a trial's log before it tries the trial again."""
+
+
+def is_finished(folder: Path) -> bool:
+    """Tell whether the trial left a result."""
+    return TrialResult.load(folder) is not None
+
+
+def stop_reason(folder: Path) -> str:
+    """Return why the trial was asked to end, or an empty string."""
+    path = folder / STOP
+    return str(read_json(path)["reason"]) if path.is_file() else ""
+
+
+def outcome(request: TrialRequest, folder: Path, exit_code: int | None = None) -> TrialOutcome:
+    """Return what came of a trial.
+
+    Args:
+        request: of the trial.
+        folder: of the trial.
+        exit_code: of its process; None: unknown, or no process was started.
+    """
+    common = (request.number, request.model_name, request.hyperparameters)
+    result = TrialResult.load(folder)
+    if result is None:
+        return _unfinished(request, folder, exit_code)
+    stopped = result.status == "stopped"
+    return TrialOutcome(
+        *common,
+        status="Canceled" if stopped else "Completed",
+        folder=folder,
+        epochs=result.epochs,
+        best_epoch=result.best_epoch,
+        seconds=result.seconds,
+        metrics={request.primary_metric: result.primary_metric} | _defined(result.metrics),
+        score=result.primary_metric,
+        note=stop_reason(folder) if stopped else _end_in_words(result.status),
+    )
+
+
+def may_pass(folder: Path) -> bool:
+    """Tell whether the trial ended by something that may not come again when it is tried again.
+
+    What the program itself refused (settings, data, a loss that is no number) comes again; signals, memory and
+    surprises may not.
+    """
+    failures = _failures(read_events(folder / EVENTS))
+    return not failures or not failures[-1]["is_final"]
+
+
+def concerns_all(folder: Path) -> bool:
+    """Tell whether what the program refused would be refused in other trials too: anything but its own training."""
+    failures = _failures(read_events(folder / EVENTS))
+    return bool(failures) and failures[-1]["kind"] != TrainingError.__name__
+
+
+def deaths(folder: Path) -> int:
+    """Return how often the trial's process died and was tried again."""
+    return sum(event["event"] == DIED for event in read_events(folder / EVENTS))
+
+
+def last_lines(folder: Path) -> list[str]:
+    """Return the last lines that the trial's process printed."""
+    console = folder / CONSOLE
+    lines = console.read_text(encoding="utf-8", errors="replace").strip().splitlines() if console.is_file() else []
+    return lines[-LAST_LINES:]
+
+
+def kind_of_cause(note: str) -> str:
+    """Return a cause without numbers and names of files, so that equal causes of different trials compare equal."""
+    return re.sub(r"(/[^\s:;,]+)|\d+", "…", note.splitlines()[0] if note else "")
+
+
+def _unfinished(request: TrialRequest, folder: Path, exit_code: int | None) -> TrialOutcome:
+    """Read from the log what a trial that did not end by itself came to."""
+    events = read_events(folder / EVENTS)
+    epochs = list({e["epoch"]: e for e in events if e["event"] == "epoch"}.values())  # a resumed one comes twice
+    judged = [e for e in epochs if _defined(e.get("metrics", {})).get(request.primary_metric) is not None]
+    best = max(judged, key=lambda e: (e["metrics"][request.primary_metric], e["epoch"]), default=None)
+    failures = _failures(events)
+    stopped = stop_reason(folder)
+    return TrialOutcome(
+        request.number,
+        request.model_name,
+        request.hyperparameters,
+        status="Canceled" if stopped and not failures else "Failed",
+        folder=folder,
+        epochs=len(epochs),
+        best_epoch=best["epoch"] if best else 0,
+        seconds=sum(e.get("seconds", 0.0) for e in epochs),
+        metrics=_defined(best["metrics"]) if best else {},
+        score=best["metrics"][request.primary_metric] if best else None,
+        note=stopped if stopped and not failures else _cause(failures, folder, exit_code),
+    )
+
+
+def _end_in_words(status: str) -> str:
+    return "no improvement any more" if status == "early_stopped" else ""
+
+
+def _defined(metrics: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if value is not None}
+
+
+def _failures(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the failures since the trial was last tried again."""
+    last = max((i for i, e in enumerate(events) if e["event"] == DIED), default=-1)
+    return [e for e in events[last + 1 :] if e["event"] == "failed"]
+
+
+def _cause(failures: Sequence[Mapping[str, Any]], folder: Path, exit_code: int | None) -> str:
+    if failures:
+        return str(failures[-1]["reason"])
+    end = f"; last line of {folder / CONSOLE}: {(last_lines(folder) or ['(empty)'])[-1]}"
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        memory = ", as the system does when memory runs out" if name == "SIGKILL" else ""
+        return f"the process was ended by {name}{memory}{end}"
+    return f"the process died{'' if exit_code is None else f' with exit code {exit_code}'}{end}"

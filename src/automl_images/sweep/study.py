@@ -1,0 +1,241 @@
+"""The record of a job's trials: an Optuna study in SQLite (a file in the job's folder) or PostgreSQL.
+
+Owns numbers, configurations, reports and states of trials, and who may write them. What a trial leaves on disk belongs
+to `trials.py`; when to start and stop one is the controller's business. Optuna's own heartbeat acts inside
+`study.optimize` only, so that the holder of a study is found by `Holder` here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import os
+import platform
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automl_images.core.errors import JobError
+from automl_images.sweep.patience import patiently
+
+if TYPE_CHECKING:
+    import optuna
+
+STUDY_FILE = "study.db"
+CONFIGURATION, STATUS, NOTE = "configuration", "status", "note"
+_HOLDER = "holder"
+BEAT_SECONDS = 5.0
+OPENING_PATIENCE = 30.0
+"""Seconds: at the start a person waits, and a wrong address is likelier than an outage."""
+LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Asked:
+    """A trial that was asked for: its number, from 0, and what is to be tried."""
+
+    number: int
+    configuration: dict[str, Any]
+
+
+class JobStudy:
+    """The study of one job, to be written by one controller.
+
+    Args:
+        folder: of the job.
+        name: of the job; the study's name.
+        url: of the database; None: SQLite in the job's folder.
+        sampler, pruner: Optuna's, or ours; the pruner None: nothing is stopped early.
+
+    Raises:
+        JobError: the database does not answer, is no study's, or another controller holds this study.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        url: str | None,
+        sampler: optuna.samplers.BaseSampler | None = None,
+        pruner: optuna.pruners.BasePruner | None = None,
+    ) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.url = url or _sqlite_url(folder)
+        self._study = patiently(
+            lambda: optuna.create_study(
+                storage=_storage(self.url),
+                study_name=name,
+                sampler=sampler or optuna.samplers.RandomSampler(seed=0),
+                pruner=pruner or optuna.pruners.NopPruner(),
+                direction="maximize",
+                load_if_exists=True,
+            ),
+            OPENING_PATIENCE,
+        )
+        self._holder = Holder(self._study, name)
+        self._trials: dict[int, optuna.Trial] = {}
+
+    def asked(self) -> list[Asked]:
+        """Return all trials that were asked for so far, in the order of their numbers."""
+        found = patiently(lambda: self._study.get_trials(deepcopy=False))
+        return [Asked(t.number, dict(t.user_attrs[CONFIGURATION])) for t in found if CONFIGURATION in t.user_attrs]
+
+    def unfinished(self) -> list[Asked]:
+        """Return the trials that were asked for and never told: those that a controller left when it died."""
+        import optuna
+
+        running = (optuna.trial.TrialState.RUNNING,)
+        open_numbers = {t.number for t in patiently(lambda: self._study.get_trials(deepcopy=False, states=running))}
+        return [trial for trial in self.asked() if trial.number in open_numbers]
+
+    def ask(self, propose: Callable[[optuna.Trial], Mapping[str, Any]]) -> Asked:
+        """Return a new trial; `propose` draws its configuration from Optuna's trial."""
+        trial = patiently(self._half_asked) or patiently(self._study.ask)
+        configuration = dict(patiently(lambda: propose(trial)))
+        patiently(lambda: trial.set_user_attr(CONFIGURATION, configuration))
+        self._trials[trial.number] = trial
+        return Asked(trial.number, configuration)
+
+    def report(self, number: int, epoch: int, value: float) -> None:
+        """Record the primary metric of an epoch (from 1); a repeated epoch and a value that is no number count not."""
+        trial = self._trial(number)
+        if math.isfinite(value) and epoch not in trial._cached_frozen_trial.intermediate_values:
+            patiently(lambda: trial.report(value, epoch))
+
+    def should_stop(self, number: int) -> bool:
+        """Tell whether the policy of early termination gives the trial up."""
+        return patiently(self._trial(number).should_prune)
+
+    def tell(self, number: int, status: str, value: float | None, note: str) -> None:
+        """Close a trial; closing it twice changes nothing.
+
+        Args:
+            number: of the trial.
+            status: `Completed`, `Canceled` or `Failed`.
+            value: the best primary metric; None: it came to none.
+            note: cause of the status.
+        """
+        patiently(lambda: self._tell(number, status, value, note))
+
+    def close(self) -> None:
+        """Let another controller have the study."""
+        self._holder.release()
+
+    def beat(self) -> None:
+        """Show others that this study is held; call it now and then."""
+        self._holder.beat()
+
+    def _tell(self, number: int, status: str, value: float | None, note: str) -> None:
+        import optuna
+
+        state = optuna.trial.TrialState
+        trial = self._trial(number)
+        if trial.storage.get_trial(trial._trial_id).state.is_finished():
+            return
+        trial.set_user_attr(STATUS, status)
+        trial.set_user_attr(NOTE, note)
+        if status == "Failed" or value is None:
+            self._study.tell(number, state=state.FAIL)
+        elif status == "Canceled":
+            self._study.tell(number, state=state.PRUNED)
+        else:
+            self._study.tell(number, value)
+
+    def _trial(self, number: int) -> optuna.Trial:
+        import optuna
+
+        if number not in self._trials:
+            trial_id = self._study._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
+            self._trials[number] = optuna.Trial(self._study, trial_id)
+        return self._trials[number]
+
+    def _half_asked(self) -> optuna.Trial | None:
+        """Return a trial that was made when the connection or the process broke, before it had a configuration."""
+        import optuna
+
+        running = self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
+        bare = [t.number for t in running if CONFIGURATION not in t.user_attrs]
+        return self._trial(bare[0]) if bare else None
+
+
+class Holder:
+    """Keeps a second controller, also of another machine, from writing the same study.
+
+    The holder writes a counter every few seconds. Whoever wants the study watches it: a counter that moves is alive.
+    No clocks are compared, so clocks may differ and jump.
+    """
+
+    def __init__(self, study: optuna.Study, name: str) -> None:
+        self._study = study
+        self._me = f"process {os.getpid()} on {platform.node()}"
+        self._count, self._beaten = 0, 0.0
+        found = self._found()
+        if found and self._is_alive(found):
+            raise JobError(
+                f"Job {name} is being run by {found['name']}. Wait for it, stop it, or give another job_name."
+            )
+        self.beat()
+
+    def beat(self) -> None:
+        """Move the counter, at most every `BEAT_SECONDS`."""
+        if time.monotonic() - self._beaten < BEAT_SECONDS and self._count:
+            return
+        self._count, self._beaten = self._count + 1, time.monotonic()
+        self._write({"name": self._me, "host": platform.node(), "count": self._count})
+
+    def release(self) -> None:
+        """Say that nobody holds the study."""
+        self._write(None)
+
+    def _write(self, value: Any) -> None:
+        patiently(lambda: self._study.set_user_attr(_HOLDER, value))
+
+    def _found(self) -> dict[str, Any] | None:
+        return patiently(lambda: self._study.user_attrs).get(_HOLDER)
+
+    def _is_alive(self, found: Mapping[str, Any]) -> bool:
+        """Watch the counter for three beats; on this machine the lock of the job's folder has spoken already."""
+        if found["host"] == platform.node():
+            return False
+        LOG.info(
+            f"{found['name']} held this job last; watching for {3 * BEAT_SECONDS:.0f} seconds whether it still does."
+        )
+        until = time.monotonic() + 3 * BEAT_SECONDS
+        while time.monotonic() < until:
+            if self._found() != found:
+                return self._found() is not None
+            time.sleep(BEAT_SECONDS / 5)
+        return False
+
+
+def _sqlite_url(folder: Path) -> str:
+    """Return the URL of the study's own file, made ready for readers beside the writer (WAL)."""
+    path = (folder / STUDY_FILE).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with sqlite3.connect(path, timeout=60) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+        connection.close()
+    except sqlite3.DatabaseError as error:
+        raise JobError(
+            f"{path} cannot be used as the study of this job ({error}). Move it away or give another job_name."
+        ) from error
+    return f"sqlite:///{path.as_posix()}"
+
+
+def _storage(url: str) -> optuna.storages.RDBStorage:
+    import optuna
+
+    if url.startswith("sqlite"):
+        return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+    try:
+        return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+    except ImportError as error:
+        raise JobError(
+            f"The database {url.rsplit('@', maxsplit=1)[-1]} needs a driver: pip install 'automl-images[postgres]'."
+        ) from error
