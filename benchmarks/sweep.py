@@ -23,7 +23,8 @@ import optuna
 import pandas as pd
 from pydantic import TypeAdapter
 
-from automl_images.sweep.policies import EarlyTerminationOptions, Policy, build_policy
+from automl_images.sweep.policies import EarlyTerminationOptions, build_pruner
+from automl_images.sweep.policies.pruner import PolicyPruner
 
 RECORDED = Path(__file__).parent / "data/learning_curves.csv"
 POLICIES: tuple[Mapping[str, Any], ...] = (
@@ -33,6 +34,7 @@ POLICIES: tuple[Mapping[str, Any], ...] = (
     {"type": "median_stopping", "delay_evaluation": 3},
     {"type": "median_stopping", "delay_evaluation": 5},
     {"type": "truncation_selection", "truncation_percentage": 20, "delay_evaluation": 3},
+    {"type": "truncation_selection", "truncation_percentage": 50, "delay_evaluation": 3},
     {"type": "hyperband", "reduction_factor": 3},
     {"type": "hyperband", "reduction_factor": 3, "minimum_epochs": 3},
 )
@@ -54,13 +56,13 @@ def full(curves: Sequence[Curve]) -> Outcome:
     return Outcome(sum(len(curve) for curve in curves), max(value for curve in curves for value in curve.values()))
 
 
-def replay(curves: Sequence[Curve], policy: Policy, concurrent: int) -> Outcome:
+def replay(curves: Sequence[Curve], pruner: PolicyPruner, concurrent: int) -> Outcome:
     """Return what trials with known curves come to under a policy.
 
     Trials start in order; those that run report an epoch each, then the policy is asked about each of them, as the
     controller does. A trial at its last epoch is complete and not asked about.
     """
-    study = optuna.create_study(direction="maximize", pruner=policy)
+    study = optuna.create_study(direction="maximize", pruner=pruner)
     waiting = list(curves)
     running: dict[optuna.Trial, list[tuple[int, float]]] = {}
     reported: list[float] = []
@@ -72,12 +74,12 @@ def replay(curves: Sequence[Curve], policy: Policy, concurrent: int) -> Outcome:
             trial.report(value, epoch)
             reported.append(value)
         for trial, rest in list(running.items()):
-            if rest and not trial.should_prune():
-                continue
-            if rest:
+            if not rest:
+                study.tell(trial, 0.0)  # policies go by what was reported
+            elif trial.should_prune():
                 study.tell(trial, state=optuna.trial.TrialState.PRUNED)
             else:
-                study.tell(trial, 0.0)  # policies go by what was reported
+                continue
             del running[trial]
     return Outcome(len(reported), max(reported))
 
@@ -93,15 +95,15 @@ def read_curves(path: Path) -> dict[str, list[Curve]]:
     }
 
 
-def compare(sweeps: Mapping[str, Sequence[Curve]], policies: Sequence[Policy], concurrent: int) -> pd.DataFrame:
+def compare(sweeps: Mapping[str, Sequence[Curve]], pruners: Sequence[PolicyPruner], concurrent: int) -> pd.DataFrame:
     """Return a row for each policy and sweep: `saved` is the share of epochs, `without` and `with` the best metric."""
     rows = []
-    for policy in policies:
+    for pruner in pruners:
         for name, curves in sweeps.items():
-            alone, stopped = full(curves), replay(curves, policy, concurrent)
+            alone, stopped = full(curves), replay(curves, pruner, concurrent)
             rows.append(
                 {
-                    "policy": described(policy),
+                    "policy": described(pruner),
                     "sweep": name,
                     "trials": len(curves),
                     "saved": 1 - stopped.epochs / alone.epochs,
@@ -113,16 +115,16 @@ def compare(sweeps: Mapping[str, Sequence[Curve]], policies: Sequence[Policy], c
     return pd.DataFrame(rows)
 
 
-def described(policy: Policy) -> str:
+def described(pruner: PolicyPruner) -> str:
     """Return the name of a policy with the options that were set."""
-    given = policy.options.model_dump(exclude_unset=True)
-    return " ".join([given.pop("type"), *(f"{key}={value}" for key, value in given.items())])
+    given = pruner.policy.options.model_dump(exclude_unset=True, exclude={"type"})
+    return " ".join([pruner.policy.options.type, *(f"{key}={value}" for key, value in sorted(given.items()))])
 
 
 def print_policies(arguments: argparse.Namespace) -> None:
     parser: TypeAdapter[Any] = TypeAdapter(EarlyTerminationOptions)
-    policies = [build_policy(parser.validate_python(options)) for options in POLICIES]
-    table = compare(read_curves(arguments.curves), policies, arguments.concurrent)
+    pruners = [build_pruner(parser.validate_python(options)) for options in POLICIES]
+    table = compare(read_curves(arguments.curves), pruners, arguments.concurrent)
     print(f"{arguments.curves.name}, {arguments.concurrent} at a time")
     print("| policy | sweep | trials | epochs saved | best without | best with | equal |")
     print("|---|---|---:|---:|---:|---:|---|")

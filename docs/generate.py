@@ -11,7 +11,6 @@ from pathlib import Path
 
 from automl_images.core.files import write_text
 from automl_images.core.hyperparameters import TABLE, Hyperparameter
-from automl_images.core.hyperparameters.row import ANY
 from automl_images.models import catalogue
 
 DOCS = Path(__file__).parent
@@ -62,12 +61,9 @@ PAGES = {"hyperparameters.md": hyperparameters_page, "models.md": models_page}
 def _row(row: Hyperparameter) -> str:
     name = f"`{row.name}`{' +' if row.ours else ''}"
     aliases = ", ".join(f"`{alias}`" for alias in row.aliases)
-    defaults = [
-        _text(row.default),
-        *(f"{pattern.removeprefix('*/')}: {_text(value)}" for pattern, value in row.defaults),
-    ]
-    applies = "all" if row.applies_to == ANY else ", ".join(f"`{pattern}`" for pattern in row.applies_to)
-    return f"| {name} | {aliases} | {_range(row)} | {'; '.join(defaults)} | {applies} | {row.meaning} |"
+    defaults = [_text(row.default), *(f"{models.words}: {_text(value)}" for models, value in row.defaults)]
+    cells = (name, aliases, _range(row), "; ".join(defaults), row.applies_to.words, row.meaning)
+    return f"| {' | '.join(cells)} |"
 
 
 def _range(row: Hyperparameter) -> str:

@@ -55,6 +55,12 @@ def test_check_tells_what_is_wrong_where_and_what_a_run_would_do(tmp_path):
     assert "Traceback" not in strict.stderr
 
 
+def test_nothing_wrong_prints_no_table_of_findings():
+    result = kedro("data", "check", *source())
+    assert "Summary" in result.stdout
+    assert "findings" not in result.stdout
+
+
 def test_shared_images_of_two_sources_are_listed():
     result = kedro("data", "check", *source(), "--validation", SAMPLE / "coco" / "annotations.json", "--json")
     assert len(json.loads(result.stdout)["shared_images"]) == 128

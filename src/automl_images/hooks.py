@@ -18,10 +18,10 @@ from kedro.pipeline import Pipeline
 from automl_images.augmentation.advanced_settings import AdvancedSettings
 from automl_images.core.errors import DataError, SettingsError, unknown_name
 from automl_images.core.hyperparameters import canonical
+from automl_images.core.tracking import NullTracker
 from automl_images.integrations.mlflow import MLflowTracker
 from automl_images.jobs.options import parse_job_options
 from automl_images.jobs.summary import closing_words, resume_words
-from automl_images.sweep.space import check
 from automl_images.tasks import TASKS
 
 warnings.filterwarnings("ignore", message=".*register_new_resolver.*")
@@ -33,13 +33,15 @@ class JobHooks:
 
     def __init__(self) -> None:
         self._tracker: MLflowTracker | None = None
+        self._parameters: dict[str, Any] = {}
         self._started = time.monotonic()
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
         """Check every parameter before any data is read, and find the tracking store."""
         self._started = time.monotonic()
-        check_parameters(context.config_loader["parameters"])  # context.params would raise Kedro's own message first
+        self._parameters = context.config_loader["parameters"]  # context.params would raise Kedro's own message first
+        check_parameters(self._parameters)
         settings = context.config_loader["mlflow"]
         uri = settings["server"]["mlflow_tracking_uri"]
         experiment = settings["tracking"]["experiment"]["name"]
@@ -49,6 +51,17 @@ class JobHooks:
     def after_catalog_created(self, catalog: DataCatalog) -> None:
         """Hand the tracker to the nodes that ask for it."""
         catalog["tracker"] = self._tracker
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Check the models of a job that reads data or trains, before any data is read."""
+        for task in _tasks_of(pipeline):
+            if pipeline.all_outputs() & {f"{task}.annotations", f"{task}.trials"}:
+                from automl_images.jobs.before_start import check_models  # torch is loaded for those who need it
+
+                options = parse_job_options(task, self._parameters[task])
+                for warning in check_models(options, catalog.load(f"{task}.jobs"), self._tracker or NullTracker()):
+                    LOG.warning(warning)
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -73,7 +86,7 @@ def check_parameters(params: dict[str, Any]) -> None:
     Raises:
         SettingsError: unknown key (with the nearest known one) or illegal value, with its path.
     """
-    known = {*TASKS, "job_name", "data_root"}
+    known = {*TASKS, "job_name", "data_root", "portfolio", "study_storage"}
     for key in params:
         if key not in known:
             raise SettingsError(unknown_name("parameter", key, known))
@@ -87,7 +100,7 @@ def check_parameters(params: dict[str, Any]) -> None:
                     f"{task}.primary_metric must be {TASKS.get(task).primary_metric!r}, got {options.primary_metric!r}."
                 )
             AdvancedSettings.from_dict(canonical(options.training_parameters).get("advanced_settings"))
-            check(options.search_space)
+            _ = options.space
 
 
 def _tasks_of(pipeline: Pipeline) -> list[str]:

@@ -16,6 +16,9 @@ from automl_images.pipelines import (
 )
 from automl_images.tasks import TASKS
 
+RUN_PARAMETERS = {"params:job_name", "params:portfolio", "params:study_storage"}
+"""Parameters of a run, whatever its task."""
+
 STAGES = {
     "data_conversion": data_conversion.create_pipeline,
     "validation_split": validation_split.create_pipeline,
@@ -39,11 +42,11 @@ def register_pipelines() -> dict[str, Pipeline]:
 
 def _stage(stage: str, task: str) -> Pipeline:
     pipeline = STAGES[stage]()
-    shared = pipeline.inputs() & {"tracker", "params:job_name"}
+    shared = pipeline.inputs() & {"tracker", *RUN_PARAMETERS}
     of_task = Pipeline(
         pipeline,
         namespace=task,
-        inputs=shared - {"params:job_name"},
-        parameters={"params:options": f"params:{task}", **{name: name for name in shared & {"params:job_name"}}},
+        inputs=shared - RUN_PARAMETERS,
+        parameters={"params:options": f"params:{task}", **{name: name for name in shared & RUN_PARAMETERS}},
     )
     return Pipeline(of_task, namespace=stage, prefix_datasets_with_namespace=False, tags=[stage])

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from automl_images.core.errors import SettingsError
@@ -44,6 +46,8 @@ def test_both_spellings_mean_the_same():
         "amsgrad": "y",
         "grad_accumulation_step": "2",
         "box_iou_thresh": 0.4,
+        "resize_size": 300,
+        "crop_size": 256,
     }
     new = {
         "image_size": 320,
@@ -51,6 +55,8 @@ def test_both_spellings_mean_the_same():
         "ams_gradient": True,
         "gradient_accumulation_step": 2,
         "nms_iou_threshold": 0.4,
+        "validation_resize_size": 300,
+        "validation_crop_size": 256,
     }
     assert canonical(old) == new
 
@@ -64,11 +70,13 @@ def test_both_spellings_mean_the_same():
         ({"number_of_epochs": 0}, "number_of_epochs must lie in"),
         ({"number_of_epochs": "4.2"}, "whole number"),
         ({"number_of_epochs": True}, "whole number"),
+        ({"soup": 1e308}, r"soup must lie in \[1, 10\], got 1e\+308\."),
+        ({"learning_rate": "9" * 400}, "must be a number, got '9{78}…"),
         ({"learning_rate": "nan"}, "must be a number"),
         ({"early_stopping": "perhaps"}, "true or false"),
         ({"optimizer": "sdg"}, "Did you mean 'sgd'"),
         ({"tile_grid_size": "1x1"}, "more than 1x1"),
-        ({"min_size": 320, "img_size": 320}, "does not apply"),
+        ({"min_size": 320, "img_size": 320}, "does not apply to .* it is for yolov5, models of the hub"),
         ({"seed": 1, "random_seed": 2}, "given twice"),
         ({"advanced_settings": "[1]"}, "JSON object"),
         ({"min_size": 800}, "min_size 800 is above max_size 533"),
@@ -96,3 +104,75 @@ def test_mistakes_are_named(given, message):
 )
 def test_what_people_type_is_understood(name, value, expected):
     assert find(name).parse(value) == expected
+
+
+CURATED = {
+    "beit": "microsoft/beit-base-patch16-224-pt22k-ft22k",
+    "vit": "google/vit-base-patch16-224",
+    "deit": "facebook/deit-base-patch16-224",
+    "swinv2": "microsoft/swinv2-base-patch4-window12-192-22k",
+    "mobilevit": "apple/mobilevit-small",
+}
+
+
+def copied(folder, **config):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    return str(folder)
+
+
+@pytest.mark.parametrize("model_type", CURATED)
+@pytest.mark.parametrize("task", ["image_classification", "image_classification_multilabel"])
+def test_a_copy_of_a_curated_model_has_its_defaults(tmp_path, task, model_type):
+    folder = copied(tmp_path / "anything", model_type=model_type)
+    assert resolve(task, folder, {}) == resolve(task, CURATED[model_type], {})
+
+
+def test_a_config_that_names_its_origin_has_the_origins_defaults(tmp_path):
+    folder = copied(tmp_path / "copy", model_type="vit", _name_or_path=CURATED["deit"])
+    assert resolve("image_classification", folder, {})["training_batch_size"] == 60
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"model_type": null}'])
+def test_a_folder_that_says_nothing_of_itself_has_the_defaults_of_the_hub(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    assert resolve("image_classification", str(tmp_path), {})["training_batch_size"] == 8
+
+
+@pytest.mark.parametrize("name", ["yolov5", "fasterrcnn_resnet50_fpn", "mmd-3x-yolof", "efficientnet_lite0"])
+def test_the_name_of_a_folder_says_nothing(tmp_path, name):
+    folder = copied(tmp_path / name, model_type="rt_detr")
+    values = resolve("object_detection", folder, {})
+    assert (
+        values == resolve("object_detection", "PekingU/rtdetr_r50vd", {}) == resolve("object_detection", "a/yolov5", {})
+    )
+    assert (values["image_size"], values["learning_rate"], values["number_of_epochs"]) == (640, 5e-5, 15)
+    for other, value in {"model_size": "small", "min_size": 600, "nms_iou_threshold": 0.5}.items():
+        with pytest.raises(SettingsError, match="does not apply"):
+            resolve("object_detection", folder, {other: value})
+
+
+def test_a_config_that_is_written_anew_is_read_anew(tmp_path):
+    assert resolve("object_detection", copied(tmp_path, model_type="detr"), {})["image_size"] == 800
+    assert resolve("object_detection", copied(tmp_path, model_type="rt_detr", more="x"), {})["image_size"] == 640
+
+
+@pytest.mark.parametrize(
+    "model_name",
+    [
+        "mmd-3x-sparse-rcnn_r50_fpn_300-proposals_crop-ms-480-800-3x_coco",
+        "mmd-3x-deformable-detr_refine_twostage_r50_16xb2-50e_coco",
+        "facebook/detr-resnet-50",
+    ],
+)
+def test_an_overlap_for_a_model_that_suppresses_nothing_is_an_error(model_name):
+    with pytest.raises(
+        SettingsError, match=r"does not apply to .* the others find each object once and suppress nothing"
+    ):
+        resolve("object_detection", model_name, {"nms_iou_threshold": 0.4})
+    assert "nms_iou_threshold" in resolve("object_detection", "mmd-3x-yolof_r50_c5_8x8_1x_coco", {})
+
+
+def test_groups_of_models_are_words_not_patterns():
+    groups = [models for row in TABLE for models in (row.applies_to, *(models for models, _ in row.defaults))]
+    assert not [models.words for models in groups if set("*[]?") & set(models.words)]

@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 
 from automl_images.core.errors import DataError
 from automl_images.data import strict_json
-from automl_images.data.conversion import convert
+from automl_images.data.conversion import RejectedData, convert
 from automl_images.data.findings import CODES
 from automl_images.data.formats.base import Malformed
 from automl_images.data.formats.run_lengths import decode_mask
@@ -218,8 +218,6 @@ def test_masks_are_decoded_as_by_pycocotools(width, height, seed, share):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"images": [],\n "annotations": [{"bbox": [NaN, 1, 2, 3]}],\n "categories": []}', ":2 .*JSON_NOT_FINITE"),
-        ('{"images": [], "annotations": [-Infinity], "categories": []}', "JSON_NOT_FINITE"),
         ('{"images": [], "annotations": [{"id": 1, "id": 2}], "categories": []}', "JSON_DUPLICATE_KEY.*'id'"),
         ('{"images":[], "categories": [], "annotations":' + "[" * 100_000 + "}", "JSON_TOO_DEEP"),
         ('{"images": [], "annotations": [], "categories": ', "JSON_INVALID"),
@@ -231,6 +229,49 @@ def test_coco_files_that_are_refused_as_a_whole(tmp_path, text, message):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(DataError, match=message):
         convert(options(tmp_path / "x.json", format="coco"), "boxes")
+
+
+def convert_or_rejected(path, kind):
+    try:
+        return convert(options(path), kind, max_invalid=1)
+    except RejectedData as error:
+        return error.conversion
+
+
+@pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize("kind", ["boxes", "polygons"])
+def test_a_number_that_is_none_costs_its_image_and_says_which(write, literal, kind):
+    path = write("coco")
+    document = json.loads(path.read_text())
+    entry = document["annotations"][0]
+    entry["area"] = document["annotations"][1]["area"] = "HERE"  # nobody reads the area
+    entry["bbox"][2] = "HERE"
+    if kind == "polygons":
+        entry["segmentation"] = [["HERE", 1, 5, 1, 5, 5]]
+    path.write_text(json.dumps(document).replace('"HERE"', literal))
+    conversion = convert_or_rejected(path, kind)
+    whole = {f.item for f in conversion.findings if f.severity == "error" and f.code != "POLYGON_MISSING"}
+    [finding] = [f for f in conversion.findings if f.code == "ANNOTATION_ILL_FORMED"]
+    assert (finding.file, finding.item, finding.action) == (str(path), str(entry["id"]), "dropped row")
+    assert "NaN, infinity" in finding.message
+    assert str(entry["id"]) in whole
+
+
+@pytest.mark.parametrize(
+    ("place", "code"),
+    [
+        (("annotations", "image_id"), "ANNOTATION_ON_UNKNOWN_IMAGE"),
+        (("annotations", "category_id"), "CATEGORY_UNKNOWN"),
+        (("images", "id"), "ID_MISSING"),
+        (("categories", "id"), "ID_MISSING"),
+    ],
+)
+def test_an_id_that_is_no_number_is_found(write, place, code):
+    path = write("coco")
+    document = json.loads(path.read_text())
+    document[place[0]][0][place[1]] = "HERE"
+    path.write_text(json.dumps(document).replace('"HERE"', "NaN"))
+    assert code in codes(convert_or_rejected(path, "boxes").findings)
 
 
 def test_coco_byte_order_mark(write):
@@ -255,5 +296,10 @@ def test_large_json_is_parsed_by_the_same_rules():
         with pytest.raises(strict_json.JsonError) as caught:
             strict_json.loads(bad)
         assert caught.value.code == code
+    for literal in ("NaN", "Infinity"):
+        found = strict_json.loads(text.replace('"id": 39999', f'"id": {literal}'), finite=False)["annotations"][-1][
+            "id"
+        ]
+        assert repr(found) == repr(float(literal))
     tricky = json.dumps({"annotations": many, 'a":b': 'c":d'})
     assert strict_json.loads(tricky)["annotations"] == many

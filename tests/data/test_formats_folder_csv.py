@@ -36,6 +36,13 @@ def convert_all(path, kind="boxes", **fields):
 # --- folders and CSV
 
 
+@pytest.mark.parametrize("content", ["", "\n", "\ufeff"])
+def test_an_empty_csv_says_that_it_is_empty(tmp_path, content):
+    (tmp_path / "x.csv").write_text(content)
+    with pytest.raises(DataError, match=r"x\.csv is empty: expected a header with an image column"):
+        convert_all(tmp_path / "x.csv", "class")
+
+
 def test_folders(tmp_path):
     for number_, label in enumerate(("cat", "dog")):
         for index in range(2):

@@ -95,6 +95,14 @@ def test_yolo_splits_lists_and_background(folder, write):
         convert_all(path, split="vall")
 
 
+@pytest.mark.parametrize("names", ["[no, 3]", "{0: no, 1: 3}", "[on, 4.50]"])
+def test_yolo_names_are_text_whatever_yaml_makes_of_them(folder, write, names):
+    path = write("yolo")
+    path.write_text(f"train: images\nnames: {names}\n")
+    expected = ["4.50", "on"] if "on," in names else ["3", "no"]
+    assert sorted(convert_all(path).summary["classes"]) == expected
+
+
 @pytest.mark.parametrize(
     ("line", "code"),
     [

@@ -287,8 +287,19 @@ def test_values_are_shown_short_and_on_one_line():
     ],
 )
 def test_mixed_types_of_classes_fail_the_set(tmp_path, kind, labels):
-    with pytest.raises(RejectedData, match="partly numbers and partly text"):
+    found = r"partly numbers and partly text: 'cat' at \S+t\.jsonl:1.*; 3 at \S+t\.jsonl:2"
+    with pytest.raises(RejectedData, match=found):
         convert(rows_file(tmp_path, labels), kind)
+
+
+def test_huge_numbers_are_told_in_few_digits(tmp_path):
+    polygon = [{"label": "a", "polygon": [[0, 0, 1e300, 0, 1, 1]]}]
+    with pytest.raises(RejectedData) as caught:
+        convert(rows_file(tmp_path, [polygon]), "polygons")
+    assert "2e+301" in str([f.message for f in caught.value.conversion.findings])
+    with pytest.raises(RejectedData) as caught:
+        convert(rows_file(tmp_path, [10**308, 10**307, "b"]), "class", max_invalid=1)
+    assert "0" * 110 not in str([f.message for f in caught.value.conversion.findings]) + str(caught.value)
 
 
 def rows_file(folder, labels):
@@ -319,9 +330,12 @@ def test_a_single_class_is_allowed_and_said(tmp_path):
     assert len(conversion.rows) == 3
     assert [(f.code, f.value) for f in conversion.findings] == [("SINGLE_CLASS", "cat")]
     assert not convert(rows_file(tmp_path, [["cat"], ["cat"], []]), "classes").findings
+    [finding] = convert(rows_file(tmp_path, [["cat"]] * 3), "classes").findings
+    assert (finding.code, finding.message) == ("SINGLE_CLASS", "every image is of the class 'cat', there is no other")
 
 
 def test_a_class_with_one_image_is_kept_and_said(tmp_path):
     conversion = convert(rows_file(tmp_path, ["cat", "cat", "dog"]), "class")
     assert [row["label"] for row in conversion.rows] == ["cat", "cat", "dog"]
     assert [(f.code, f.value) for f in conversion.findings] == [("CLASS_WITH_ONE_IMAGE", "dog")]
+    assert conversion.findings[0].message == f"the class 'dog' has one image, {tmp_path / '2.png'}"

@@ -98,6 +98,20 @@ def test_the_names_of_a_job_file_are_understood(parameters):
     assert (options.training_source.format, str(options.training_source.path)) == ("mltable", "t")
 
 
+@pytest.mark.parametrize("name", ["validation_size", "split_ratio"])
+@pytest.mark.parametrize("place", [(), ("training_parameters",)])
+def test_older_names_of_the_holdout_are_understood(parameters, name, place):
+    block = parameters["object_detection"]
+    inner = block[place[0]] if place else block
+    inner[name] = 0.3
+    options = parse_job_options("object_detection", block)
+    assert options.holdout == 0.3
+    assert options.training_parameters == {"model_name": "fasterrcnn_efficientnet_lite0_fpn"}
+    block["validation_data_size"] = 0.4
+    with pytest.raises(SettingsError, match="given twice"):
+        parse_job_options("object_detection", block)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

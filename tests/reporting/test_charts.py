@@ -9,46 +9,10 @@ from automl_images.reporting.charts import (
     PALETTE,
     evaluation_curves,
     evaluation_panels,
-    learning_curves,
-    learning_panels,
     precision_recall_panel,
     weakest_first,
     words,
 )
-
-METRIC = "mean_average_precision"
-
-
-def test_learning_curves_hold_metric_and_losses_of_every_trial(two_trials):
-    figure = learning_curves(two_trials, METRIC)
-    lines = [(t.name, list(t.x), list(t.y), t.line.dash) for t in figure.data]
-    assert lines == [
-        ("trial 0", [1, 2], [0.2, 0.4], "solid"),
-        ("trial 1", [1, 2], [0.3, 0.7], "solid"),
-        ("trial 0", [1, 2], [2.0, 1.0], "solid"),
-        ("trial 1", [1, 2], [3.0, 2.0], "solid"),
-        ("", [2], [1.5], "dash"),
-    ]
-    assert [a.text for a in figure.layout.annotations] == ["mean average precision", "loss (dashed: validation)"]
-    json.loads(figure.to_json())
-
-
-def test_the_trial_that_reached_most_is_strong(two_trials):
-    metric, loss = learning_panels(two_trials, METRIC)
-    assert [line.strong for line in metric.series] == [False, True]
-    assert metric.series[1].hints == ("trial 1, epoch 1: 0.3", "trial 1, epoch 2: 0.7")
-    assert [line.name for line in loss.series] == ["trial 0", "trial 1", ""]
-    assert loss.series[2].colour == metric.series[1].colour  # only trial 1 has a validation loss
-
-
-def test_a_single_trial_needs_no_name(two_trials):
-    metric, loss = learning_panels(two_trials[two_trials["trial"] == 1], METRIC)
-    assert [line.name for line in metric.series] == [""]
-    assert [line.name for line in loss.series] == ["training", "validation"]
-
-
-def test_no_curves_give_an_empty_figure(two_trials):
-    assert len(learning_curves(two_trials[:0], METRIC).data) == 0
 
 
 def test_precision_recall_of_every_class_without_undefined_points(measured):

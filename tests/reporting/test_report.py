@@ -8,13 +8,14 @@ from html.parser import HTMLParser
 
 import pytest
 from PIL import Image
+from sweeps import METRIC, sweep
 
 from automl_images.reporting.environment import environment
 from automl_images.reporting.report import render_report
 
 HOSTILE = "<script>alert('x')</script>\"><img src=http://evil.example/x onerror=alert(1)>"
 SECTIONS = {
-    "summary", "data", "split", "augmentation", "leaderboard", "curves", "metrics", "confusion", "predictions", "parity",
+    "summary", "data", "split", "augmentation", "leaderboard", "curves", "sweep", "metrics", "confusion", "predictions", "parity",
     "reproduce", "environment",
 }  # fmt: skip
 
@@ -66,6 +67,29 @@ def test_the_numbers_are_on_the_page(page):
         assert expected in text
     assert "/home/u" not in text
     assert "/some/folder" not in text
+
+
+def test_a_job_of_one_trial_has_no_sweep(make_content):
+    content = make_content()
+    page = Page(render_report(dataclasses.replace(content, trials=content.trials[1:2])))
+    assert set(page.values("id")) == SECTIONS - {"sweep"}
+    assert "#sweep" not in page.values("href")
+
+
+@pytest.mark.parametrize("trials", [2, 20, 200])
+def test_the_sweep_is_on_the_page(make_content, trials):
+    table, curves = sweep(trials)
+    best = table.loc[table[METRIC].idxmax()]
+    chosen = {"trial": best["trial"], "model_name": best["model_name"], "primary_metric": METRIC}
+    shared = {"job": "calm_fox", "epochs": 12, "best_epoch": 9}
+    html = render_report(make_content(trials=table, curves=curves, best_trial={**shared, **chosen}))
+    text = " ".join(" ".join(Page(html).text).split())
+    assert f"{trials} trials took" in text
+    assert ("early termination stopped" in text) == (trials > 2)
+    assert ("stopped by median_stopping at epoch 4:" in text) == (trials > 2)
+    assert ("Functional analysis of variance" in text) == (trials > 2)
+    assert ("without image size, min size" in text) == (trials > 2)
+    assert len(html) < 800_000
 
 
 def test_nothing_is_loaded_from_elsewhere(make_content):

@@ -11,7 +11,7 @@ import optuna
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from automl_images.sweep.policies import POLICIES, EarlyTerminationOptions, build_policy
+from automl_images.sweep.policies import POLICIES, EarlyTerminationOptions, build_pruner
 
 PARSER = TypeAdapter(EarlyTerminationOptions)
 
@@ -20,9 +20,9 @@ class Simulation:
     """Trials with known curves, run by a study that asks the policy as the controller does."""
 
     def __init__(self, options, maximise=True):
-        self.policy = build_policy(PARSER.validate_python(options))
+        self.pruner = build_pruner(PARSER.validate_python(options))
         direction = "maximize" if maximise else "minimize"
-        self.study = optuna.create_study(direction=direction, pruner=self.policy)
+        self.study = optuna.create_study(direction=direction, pruner=self.pruner)
         self.sign = 1.0 if maximise else -1.0
         self.stopped, self.reasons = {}, {}
 
@@ -31,7 +31,7 @@ class Simulation:
             trial.report(self.sign * value, epoch)
 
     def judge(self, trial, epoch):
-        reason = self.policy.reason(self.study, self.study.get_trials()[trial.number])
+        reason = self.pruner.reason(self.study, self.study.get_trials()[trial.number])
         assert trial.should_prune() == bool(reason)
         if reason:
             self.stopped[trial.number] = epoch

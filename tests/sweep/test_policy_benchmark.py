@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from pydantic import TypeAdapter
 
-from automl_images.sweep.policies import EarlyTerminationOptions, build_policy
+from automl_images.sweep.policies import EarlyTerminationOptions, build_pruner
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks/sweep.py"
 
@@ -26,7 +26,7 @@ def benchmark():
 
 
 def policy(**options):
-    return build_policy(TypeAdapter(EarlyTerminationOptions).validate_python(options))
+    return build_pruner(TypeAdapter(EarlyTerminationOptions).validate_python(options))
 
 
 CURVES = [
@@ -63,7 +63,7 @@ def test_the_command_prints_every_policy(tmp_path):
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     nothing = next(line for line in lines if line.startswith("| none | a |"))
     assert nothing == f"| none | a | 10 | 0% | {(value := best[0].max() * (1 - 0.7**12)):.4f} | {value:.4f} | yes |"
-    bandit = [line for line in lines if line.startswith("| bandit slack_factor=0.1 delay_evaluation=3 |")]
+    bandit = [line for line in lines if line.startswith("| bandit delay_evaluation=3 slack_factor=0.1 |")]
     assert len(bandit) == 3
     assert all(line.endswith("| yes |") for line in bandit[:2])  # curves that do not cross
     assert bandit[2].endswith("| 0.0000 | 2 of 2 |")

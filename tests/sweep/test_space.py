@@ -1,10 +1,14 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.trial import FixedTrial
 
-from automl_images.core.errors import SettingsError, TrainingError
-from automl_images.sweep.selection import best_trial
-from automl_images.sweep.space import check, sample
+from automl_images.core.errors import SettingsError
+from automl_images.core.hyperparameters import TABLE, resolve
+from automl_images.sweep.distributions import FIELDS, Choice, Number, RandInt
+from automl_images.sweep.space import SearchSpace
 
 SPACE = [
     {"model_name": "yolov5", "learning_rate": {"type": "uniform", "min_value": 0.001, "max_value": 0.01}},
@@ -17,59 +21,194 @@ SPACE = [
 ]
 
 
-def test_samples_lie_inside_and_both_branches_are_drawn():
-    drawn = [sample(SPACE, 0, n) for n in range(200)]
-    yolo = [d for d in drawn if d["model_name"] == "yolov5"]
-    others = [d for d in drawn if d["model_name"] != "yolov5"]
-    assert len(yolo) > 60
-    assert len(others) > 60
-    assert all(0.001 <= d["learning_rate"] <= 0.01 for d in yolo)
-    assert {d["model_name"] for d in others} == {"fasterrcnn_resnet18_fpn", "retinanet_resnet50_fpn"}
-    assert {d["optimizer"] for d in others} == {"sgd", "adam"}
-    assert all(d["min_size"] % 32 == 0 for d in others)
-    assert all(math.exp(-9) <= d["weight_decay"] <= math.exp(-6) for d in others)
+def one(name, value, **more):
+    branch = SearchSpace.parse([{name: value}], **more).branches[0]
+    return branch.sampled.get(name, branch.fixed.get(name))
 
 
-def test_a_trial_depends_on_seed_and_number_only():
-    assert [sample(SPACE, 3, n) for n in (5, 1)] == [sample(SPACE, 3, 5), sample(SPACE, 3, 1)]
-    assert [sample(SPACE, 3, n) for n in range(20)] != [sample(SPACE, 4, n) for n in range(20)]
+def test_a_trial_is_asked_for_its_branch_and_then_for_the_branch_alone():
+    space = SearchSpace.parse(SPACE)
+    trial = FixedTrial({"search_space": 0, "learning_rate": 0.005})
+    assert space.suggest(trial) == {"model_name": "yolov5", "learning_rate": 0.005}
+    assert set(trial.params) == {"search_space", "learning_rate"}
+    asked = {
+        "search_space": 1,
+        "model_name": "retinanet_resnet50_fpn",
+        "optimizer": "adam",
+        "min_size": 320,
+        "weight_decay": 0.001,
+    }
+    values = space.suggest(FixedTrial(asked))
+    assert values == {name: value for name, value in asked.items() if name != "search_space"}
+    assert type(values["min_size"]) is int
+
+
+def test_one_dictionary_is_a_list_of_one_and_has_no_branch_to_choose():
+    space = SearchSpace.parse(SPACE[0])
+    assert list(space.parameters) == ["learning_rate"]
+    assert space.branches == SearchSpace.parse(SPACE[:1]).branches
+
+
+@pytest.mark.parametrize("nothing", [None, []])
+def test_without_a_space_nothing_is_asked(nothing):
+    space = SearchSpace.parse(nothing)
+    assert (space.suggest(FixedTrial({})), space.model_names(), list(space.examples())) == ({}, [], [])
+
+
+def test_parameters_are_named_by_branch_only_where_distributions_differ():
+    space = SearchSpace.parse(
+        [
+            {"learning_rate": "uniform(0.1, 0.2)", "momentum": "uniform(0.5, 0.9)", "optimizer": "sgd"},
+            {"learning_rate": "uniform(0.1, 0.3)", "momentum": "uniform(0.5, 0.9)"},
+            {"optimizer": "choice(adam, adamw)"},
+        ]
+    )
+    assert list(space.parameters) == [
+        "search_space",
+        "search_space[0].learning_rate",
+        "momentum",
+        "search_space[1].learning_rate",
+        "optimizer",
+    ]
+    values = space.suggest(FixedTrial({"search_space": 1, "search_space[1].learning_rate": 0.25, "momentum": 0.7}))
+    assert values == {"learning_rate": 0.25, "momentum": 0.7}
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("uniform(0.1, 1)", {"type": "uniform", "min_value": 0.1, "max_value": 1}),
+        (" loguniform ( -9,-2 ) ", {"type": "loguniform", "min_value": -9, "max_value": -2}),
+        ("quniform(0, 1, 0.1)", {"type": "quniform", "min_value": 0, "max_value": 1, "q": 0.1}),
+        ("normal(0.1, 1e-2)", {"type": "normal", "mu": 0.1, "sigma": 0.01}),
+        ("qlognormal(-3, 1, 0.01)", {"type": "qlognormal", "mu": "-3", "sigma": 1, "q": "1e-2"}),
+        ("choice(0.1, 1)", {"type": "choice", "values": [0.1, 1]}),
+    ],
+)
+def test_the_text_form_means_the_mapping(text, same):
+    assert one("learning_rate", text) == one("learning_rate", same)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "values"),
+    [
+        ("optimizer", "choice('sgd', \"adam\",adamw)", ("sgd", "adam", "adamw")),
+        ("nesterov", "choice(True, False)", (True, False)),
+        ("layers_to_freeze", "choice(1, 2)", (1, 2)),
+        ("tile_grid_size", "choice('3x2', '(4, 2)')", ((3, 2), (4, 2))),
+        ("model_name", "choice('facebook/detr-resnet-50', yolov5)", ("facebook/detr-resnet-50", "yolov5")),
+        ("weight_decay", "choice(1e-4, 0)", (1e-4, 0.0)),
+    ],
+)
+def test_texts_of_a_choice_get_the_type_of_the_hyperparameter(name, text, values):
+    assert one(name, text) == Choice(values)
+
+
+def test_values_get_the_type_of_the_table_and_canonical_names():
+    space = SearchSpace.parse([{"img_size": "4.0e2", "multi_scale": "yes", "layers_to_freeze": None}])
+    assert space.suggest(FixedTrial({})) == {"image_size": 400, "multi_scale": True, "layers_to_freeze": None}
+
+
+def test_null_among_the_values_means_not_given():
+    distribution = one("layers_to_freeze", {"type": "choice", "values": [None, 2]})
+    assert [distribution.draw(u) for u in (0.1, 0.9)] == [None, 2]
+
+
+def test_logbase_is_the_base_of_all_logarithms():
+    assert one("learning_rate", "loguniform(-4, -1)", log_base=10.0).ends() == pytest.approx((1e-4, 0.1))
+    assert one("learning_rate", "uniform(0.1, 0.2)", log_base=10.0).ends() == (0.1, 0.2)
+    assert one("learning_rate", "lognormal(-3, 0.1)", log_base=10.0).draw(0.5) == pytest.approx(1e-3)
+
+
+@given(row=st.sampled_from([row for row in TABLE if row.kind != "json"]), kind=st.sampled_from(sorted(FIELDS)))
+def test_each_type_of_hyperparameter_takes_its_distributions_and_no_others(row, kind):
+    arguments = {"min_value": 40, "max_value": 90, "mu": 50, "sigma": 5, "q": 1, "upper": 1}
+    if row.kind == "float" or row.name in ("weighted_loss", "soup"):
+        arguments |= {"min_value": 0.2, "max_value": 0.4, "mu": 0.5, "sigma": 0.2, "q": 1 if row.kind == "int" else 0.1}
+    if "log" in kind:
+        logs = ("min_value", "max_value", "mu")
+        arguments |= {name: math.log(arguments[name]) for name in logs} | {"sigma": 0.2}
+    known = {"int": 1, "float": 0.5, "bool": True, "grid": "3x2", "text": "x"}
+    value = row.choices[0] if row.choices else known[row.kind]
+    if row.kind == "int" and row.minimum:
+        value = int(row.minimum)
+    if kind == "choice":
+        assert isinstance(one(row.name, {"type": "choice", "values": [value]}), Choice)
+        return
+    given = {"type": kind, **{name: arguments[name] for name in FIELDS[kind]}}
+    if row.kind == "float" or (row.kind == "int" and (kind.startswith("q") or kind == "randint")):
+        try:
+            distribution = one(row.name, given)
+        except SettingsError as error:
+            assert "must lie in" in str(error)  # 0 is not legal, or 40 is too much
+        else:
+            assert isinstance(distribution, Number | RandInt)
+            assert all(row.parse(end) == end for end in distribution.ends())
+    else:
+        with pytest.raises(SettingsError, match=rf"search_space\[0\].{row.name}: expected a literal or choice"):
+            one(row.name, given)
+
+
+def test_model_names_and_examples_cover_every_model_and_end():
+    space = SearchSpace.parse(SPACE)
+    assert space.model_names() == ["yolov5", "fasterrcnn_resnet18_fpn", "retinanet_resnet50_fpn"]
+    examples = list(space.examples())
+    assert {e["model_name"] for e in examples} == set(space.model_names())
+    assert {e["min_size"] for e in examples if "min_size" in e} == {192, 384}
+    assert {e["optimizer"] for e in examples if "optimizer" in e} == {"sgd", "adam"}
+
+
+def test_examples_find_what_does_not_fit_together():
+    space = SearchSpace.parse([{"min_size": "choice(800, 400)", "max_size": "quniform(600, 1333, 1)"}])
+    with pytest.raises(SettingsError, match="min_size 800 is above max_size 600"):
+        for example in space.examples():
+            resolve("object_detection", "retinanet_resnet50_fpn", example)
+
+
+@pytest.mark.parametrize(
+    ("space", "size"),
+    [
+        ([{"optimizer": "choice(sgd, adam)", "momentum": "choice(0.8, 0.9, 0.95)"}, {"optimizer": "sgd"}], 7),
+        ([{"optimizer": "sgd"}], 1),
+        ([{"optimizer": "choice(sgd, adam)", "momentum": "uniform(0.8, 0.9)"}], None),
+    ],
+)
+def test_the_size_is_known_for_choices(space, size):
+    assert SearchSpace.parse(space).size == size
 
 
 @pytest.mark.parametrize(
     ("space", "message"),
     [
-        ([{"learning_rat": 0.1}], "learning_rat"),
-        (
-            [{"learning_rate": {"type": "unifrom", "min_value": 0, "max_value": 1}}],
-            r"search_space\[0\].learning_rate: .*uniform",
-        ),
+        ([{"learning_rat": 0.1}], r"search_space\[0\].learning_rat: .*'learning_rate'"),
+        ([SPACE[0], {"model_nam": "x"}], r"search_space\[1\].model_nam: .*'model_name'"),
+        ([{"learning_rate": "unifrom(0, 1)"}], r"search_space\[0\].learning_rate: .*'uniform'"),
+        ([{"learning_rate": {"type": "unifrom", "min_value": 0, "max_value": 1}}], "'uniform'"),
+        ([{"learning_rate": {"min_value": 0, "max_value": 1}}], "without type"),
         ([{"learning_rate": {"type": "uniform", "min_value": 1, "max_value": 0.5}}], "above max_value"),
-        (
-            [{"learning_rate": {"type": "uniform", "min_value": 0.1, "max_value": 2}}],
-            r"search_space\[0\].learning_rate: .*\[0, 1\]",
-        ),
-        ([{"learning_rate": {"type": "uniform", "min": 0.1}}], "takes min_value, max_value"),
+        ([{"learning_rate": "uniform(0.1, 2)"}], r"search_space\[0\].learning_rate: .*\[0, 1\]"),
+        ([{"learning_rate": "loguniform(0.0001, 0.1)"}], r"for 0.0001 to 0.1 write -9.21 and -2.303"),
+        ([{"label_smoothing": "uniform(0, 1)"}], r"\[0, 1\)"),
+        ([{"training_batch_size": "quniform(1, 10, 4)"}], "got 0. This is an end of what quniform draws"),
+        ([{"number_of_epochs": "randint(10)"}], "got 0"),
+        ([{"learning_rate": {"type": "uniform", "min": 0.1}}], "takes min_value, max_value, got min"),
+        ([{"learning_rate": "uniform(0.1)"}], r"takes min_value, max_value, got \(0.1\)"),
         ([{"optimizer": {"type": "choice", "values": []}}], "non-empty"),
+        ([{"optimizer": {"type": "choice", "values": "sgd"}}], "needs a list"),
         ([{"optimizer": "choice('sgd', 'adamm')"}], "adamw"),
-        ([{}], "is empty"),
+        ([{"optimizer": "choice(it's)"}], "quotes"),
+        ([{"optimizer": ["sgd", "adam"]}], "type: choice, values"),
+        ([{"learning_rate": "choice(0.1, '0.1')"}], "0.1 twice"),
+        ([{"lr_scheduler": "step", "learning_rate_scheduler": "step"}], "two spellings"),
+        ([{"advanced_settings": "{}"}], "training_parameters"),
+        ([{"model_name": 5}], "name of a model"),
+        ([{"model_name": "choice(5, 6)"}], "name of a model"),
+        ([{"model_name": "uniform(5, 6)"}], "expected a literal or choice"),
+        ([{}], r"search_space\[0\] is empty"),
+        ([[]], r"search_space\[0\] must be a dictionary"),
+        ("random", "must be a list of dictionaries"),
     ],
 )
 def test_mistakes_are_named_with_their_path(space, message):
     with pytest.raises(SettingsError, match=message):
-        check(space)
-
-
-def test_the_best_trial_wins_and_of_equals_the_earlier():
-    rows = [
-        {"trial": 2, "status": "Completed", "m": 0.7},
-        {"trial": 0, "status": "Failed", "m": 0.9},
-        {"trial": 4, "status": "Completed", "m": float("nan")},
-        {"trial": 1, "status": "Canceled", "m": 0.7},
-        {"trial": 3, "status": "Completed", "m": 0.2},
-    ]
-    assert best_trial(rows, "m")["trial"] == 1
-
-
-def test_without_any_metric_the_causes_are_told():
-    with pytest.raises(TrainingError, match="trial 0: Failed: out of memory"):
-        best_trial([{"trial": 0, "status": "Failed", "m": None, "note": "out of memory"}], "m")
+        SearchSpace.parse(space)

@@ -17,20 +17,24 @@ from effects import (
     effect,
     picture,
     request_of,
+    rows_of,
     trained,
 )
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from automl_images.core.errors import SettingsError
 from automl_images.core.files import write_json
 from automl_images.core.tracking import NullTracker
+from automl_images.data.mltable import write_table
 from automl_images.data.preprocessing import normalise
+from automl_images.data.splitting import data_hash
 from automl_images.export.onnx import exportable
 from automl_images.jobs.checkpoints import with_checkpoint
 from automl_images.jobs.store import JobStore
 from automl_images.models import catalogue
-from automl_images.tasks import get_task
+from automl_images.tasks import get_task, run_trial
 from automl_images.training.settings import TrainingSettings
 
 MULTILABEL = "image_classification_multilabel"
@@ -57,6 +61,28 @@ def starts_from(folder, state, **given):
     found = with_checkpoint(LITE_CLASSIFIER, values, jobs, NullTracker())["weights"]
     learner = classifier(folder, weights=found)
     return all(torch.equal(value, state[name]) for name, value in learner.model.state_dict().items())
+
+
+@effect("deterministic")
+def _deterministic(folder):
+    rows = rows_of(folder, ["a", "b"])
+    write_table(rows, folder / "table")
+    table = str(folder / "table")
+    for wanted in (False, True):
+        given = {"deterministic": wanted, "number_of_epochs": 1}
+        request = request_of("image_classification", LITE_CLASSIFIER, **given)
+        place = folder / str(wanted)
+        place.mkdir()
+        same = {"training_table": table, "validation_table": table, "data_hash": data_hash(rows, rows)}
+        dataclasses.replace(request, **same).save(place)
+        seen = set()
+        hook = register_module_forward_pre_hook(lambda *_, s=seen: s.add(torch.are_deterministic_algorithms_enabled()))
+        try:
+            run_trial.run(place)
+        finally:
+            hook.remove()
+        assert seen == {wanted}
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 @effect("weights")

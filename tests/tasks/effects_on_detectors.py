@@ -143,6 +143,15 @@ def _box_score_threshold(folder):
         assert len(model.predict([picture(96, 64)])[0]) == count
 
 
+@effect("mask_predictor_hidden_dim")
+def _mask_predictor_hidden_dim(folder):
+    task, model_name = "instance_segmentation", LITE_SEGMENTER
+    for width in (16, 128):
+        values = request_of(task, model_name, mask_predictor_hidden_dim=width).hyperparameters
+        head = catalogue.build_model(task, model_name, CLASSES, values, weights=None).model.roi_heads.mask_predictor
+        assert head.conv5_mask.out_channels == head.mask_fcn_logits.in_channels == width
+
+
 @effect("nms_iou_threshold")
 def _nms_iou_threshold(folder):
     counts = []

@@ -68,7 +68,8 @@ def check_data(as_json: bool, validation: str | None, **options: Any) -> None:
             pairs = [[a["image_url"], b["image_url"]] for a, b in shared]
             click.echo(json.dumps(_as_json(conversion, rejection) | {"shared_images": pairs}, indent=2))
         else:
-            _print(findings_table(conversion.findings), summary_table(conversion.summary))
+            tables = [findings_table(conversion.findings)] if conversion.findings else []
+            _print(*tables, summary_table(conversion.summary))
             for one, other in shared:
                 click.echo(f"in both sources: {one['image_url']} = {other['image_url']}")
         if rejection:

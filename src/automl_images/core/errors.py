@@ -48,6 +48,12 @@ class Interrupted(AutoMLImagesError):
     exit_code = 130
 
 
+def shown(value: object) -> str:
+    """Return what came as it is typed, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `" Did you mean 'x'?"` for the closest known name, or an empty string when none is close."""
     match = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)

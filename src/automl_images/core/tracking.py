@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +21,9 @@ class Tracker(Protocol):
 
     def log_text(self, run_id: str, text: str, name: str) -> None:
         """Attach a text to a run as a file called `name`."""
+
+    def log_files(self, run_id: str, paths: Sequence[Path]) -> None:
+        """Attach files to a run; those that do not exist are left out."""
 
     def end(self, run_id: str, status: str) -> None:
         """Close a run with one of the job statuses (`Completed`, `Failed`, `Canceled`)."""
@@ -53,6 +56,9 @@ class NullTracker:
         """Do nothing."""
 
     def log_text(self, run_id: str, text: str, name: str) -> None:
+        """Do nothing."""
+
+    def log_files(self, run_id: str, paths: Sequence[Path]) -> None:
         """Do nothing."""
 
     def end(self, run_id: str, status: str) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Literal
 
-from automl_images.core.errors import SettingsError, nearest
+from automl_images.core.errors import SettingsError, nearest, shown
 
 Kind = Literal["int", "float", "bool", "choice", "text", "json", "grid"]
 
@@ -36,18 +36,20 @@ def parse(
         return _choice(name, value, choices)
     result = _PARSERS[kind](name, value)
     if kind in {"int", "float"}:
-        _check_range(name, result, minimum, maximum, open_maximum)
+        _check_range(name, value, result, minimum, maximum, open_maximum)
     return result
 
 
-def _check_range(name: str, value: float, minimum: float | None, maximum: float | None, open_maximum: bool) -> None:
+def _check_range(
+    name: str, given: Any, value: float, minimum: float | None, maximum: float | None, open_maximum: bool
+) -> None:
     too_small = minimum is not None and value < minimum
     too_large = maximum is not None and (value >= maximum if open_maximum else value > maximum)
     if too_small or too_large:
         low = "-inf" if minimum is None else f"{minimum:g}"
         high = "inf" if maximum is None else f"{maximum:g}"
         end = ")" if open_maximum or maximum is None else "]"
-        raise SettingsError(f"{name} must lie in [{low}, {high}{end}, got {value!r}.")
+        raise SettingsError(f"{name} must lie in [{low}, {high}{end}, got {shown(given)}.")
 
 
 def _integer(name: str, value: Any) -> int:
@@ -56,7 +58,7 @@ def _integer(name: str, value: Any) -> int:
             raise ValueError
         return int(float(value))
     except (TypeError, ValueError, OverflowError):
-        raise SettingsError(f"{name} must be a whole number, got {value!r}.") from None
+        raise SettingsError(f"{name} must be a whole number, got {shown(value)}.") from None
 
 
 def _number(name: str, value: Any) -> float:
@@ -65,14 +67,14 @@ def _number(name: str, value: Any) -> float:
             raise ValueError
         return float(value)
     except (TypeError, ValueError):
-        raise SettingsError(f"{name} must be a number, got {value!r}.") from None
+        raise SettingsError(f"{name} must be a number, got {shown(value)}.") from None
 
 
 def _boolean(name: str, value: Any) -> bool:
     word = str(value).strip().lower()
     if word in _TRUE or word in _FALSE:
         return word in _TRUE
-    raise SettingsError(f"{name} must be true or false, got {value!r}.")
+    raise SettingsError(f"{name} must be true or false, got {shown(value)}.")
 
 
 def _choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
@@ -81,7 +83,7 @@ def _choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
     for choice in choices:
         if word == choice.lower() or (isinstance(value, bool) and choice == ("Enable" if value else "Disable")):
             return choice
-    raise SettingsError(f"{name} must be one of {', '.join(choices)}, got {value!r}.{nearest(word, choices)}")
+    raise SettingsError(f"{name} must be one of {', '.join(choices)}, got {shown(value)}.{nearest(word, choices)}")
 
 
 def _json_object(name: str, value: Any) -> dict[str, Any]:
@@ -91,7 +93,7 @@ def _json_object(name: str, value: Any) -> dict[str, Any]:
         parsed = None
     if not isinstance(parsed, dict):
         raise SettingsError(
-            f"{name} must be a JSON object such as '{{\"apply_mosaic_for_yolo\": false}}', got {value!r}."
+            f"{name} must be a JSON object such as '{{\"apply_mosaic_for_yolo\": false}}', got {shown(value)}."
         )
     return parsed
 
@@ -100,7 +102,9 @@ def _grid(name: str, value: Any) -> tuple[int, int]:
     text = "x".join(str(v) for v in value) if isinstance(value, list | tuple) else str(value)
     match = _GRID.match(text.strip())
     if not match or "0" in match.groups() or match.groups() == ("1", "1"):
-        raise SettingsError(f"{name} must be tiles in width x height, such as 3x2 and more than 1x1, got {value!r}.")
+        raise SettingsError(
+            f"{name} must be tiles in width x height, such as 3x2 and more than 1x1, got {shown(value)}."
+        )
     return int(match[1]), int(match[2])
 
 

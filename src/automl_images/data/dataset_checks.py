@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from automl_images.core.errors import DataError
 from automl_images.core.types import Row
-from automl_images.data.findings import FindingLog
+from automl_images.data.findings import FindingLog, short
 from automl_images.data.mltable import labels_of
 
 MINIMUM_TRAINING_IMAGES = 10
@@ -44,12 +44,13 @@ def content_key(row: Row) -> str:
     return str(row.get("image_details", {}).get("sha256") or row["image_url"])
 
 
-def fatal_reason(rows: Sequence[Row], kind: str, label_types: set[type]) -> str | None:
+def fatal_reason(rows: Sequence[Row], kind: str, label_types: Mapping[type, str]) -> str | None:
     """Return why nothing can be learned from `rows`, or None (specification A.5)."""
     if not rows:
         return "No valid image with a valid label is left."
     if len(label_types) > 1:
-        return "Class names are partly numbers and partly text. Make them all text or all numbers."
+        examples = "; ".join(label_types.values())
+        return f"Class names are partly numbers and partly text: {examples}. Make them all text or all numbers."
     if not any(labels_of(row["label"], kind) for row in rows):
         what = "has an empty label" if kind == "classes" else "is a background image"
         return f"Every image {what}: there is nothing to learn."
@@ -71,14 +72,21 @@ def check_dataset(rows: Sequence[Row], kind: str, source: object, log: FindingLo
 
 
 def _check_classes(rows: Sequence[Row], kind: str, source: object, log: FindingLog) -> None:
-    images = Counter(name for row in rows for name in set(labels_of(row["label"], kind)))
+    images: Counter[str] = Counter()
+    example: dict[str, str] = {}
+    for row in rows:
+        for name in set(labels_of(row["label"], kind)):
+            images[name] += 1
+            example[name] = row["image_url"]
     alike: defaultdict[str, list[str]] = defaultdict(list)
     for name in sorted(images):
         alike[_BLANK.sub("", unicodedata.normalize("NFKC", name)).casefold()].append(name)
         if images[name] == 1:
-            log.add("CLASS_WITH_ONE_IMAGE", f"the class {name!r} has one image", source, value=name)
-    if kind == "class" and len(images) == 1:
-        log.add("SINGLE_CLASS", f"every image is of the class {min(images)!r}", source, value=min(images))
+            message = f"the class {short(name)!r} has one image, {example[name]}"
+            log.add("CLASS_WITH_ONE_IMAGE", message, source, value=name)
+    if kind in {"class", "classes"} and list(images.values()) == [len(rows)]:
+        message = f"every image is of the class {short(min(images))!r}, there is no other"
+        log.add("SINGLE_CLASS", message, source, value=min(images))
     for names in alike.values():
         if len(names) > 1:
             shown = ", ".join(f"{name!r} ({images[name]} images)" for name in names)

@@ -125,14 +125,24 @@ class FindingLog:
             Finding(
                 code=code,
                 severity=severity,
-                message=printable(message),
+                message=short(message, 500),
                 file=printable(str(file)),
                 action=action,
                 line=line,
-                item=None if item is None else str(item),
+                item=None if item is None else short(item),
                 value=None if value is None else short(value),
             )
         )
+
+
+def place(file: object, line: int | None, item: object) -> str:
+    """Return `file:line (item)`, without what is not known."""
+    return f"{file}{'' if line is None else f':{line}'}{'' if item is None else f' ({short(item)})'}"
+
+
+def kind_of(value: object) -> str:
+    """Return the type of what came, in words of JSON where there is nothing."""
+    return "null" if value is None else type(value).__name__
 
 
 def short(value: object, length: int = 100) -> str:

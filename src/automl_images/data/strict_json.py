@@ -36,14 +36,19 @@ class JsonError(DataError):
         self.line = line
 
 
-def loads(text: str) -> Any:
+def loads(text: str, finite: bool = True) -> Any:
     """Parse one JSON document.
+
+    Args:
+        text: of the document.
+        finite: refuse NaN and infinity; if not, they become floats, for a reader that looks at each number.
 
     Raises:
         JsonError: it is malformed, holds NaN or infinity, repeats a key in an object, or is nested too deeply.
     """
+    decoder = _DECODER if finite else _LENIENT
     try:
-        return _DECODER.decode(text) if len(text) < _LARGE else _loads_large(text)
+        return decoder.decode(text) if len(text) < _LARGE else _loads_large(text, decoder)
     except JsonError as error:
         if error.code == "JSON_NOT_FINITE":
             error.line = _line_of_constant(text)
@@ -56,8 +61,8 @@ def loads(text: str) -> Any:
         raise JsonError("JSON_INVALID", str(error)) from None
 
 
-def load(path: Path) -> tuple[Any, bool]:
-    """Parse a JSON file in UTF-8 and tell whether it began with a byte order mark.
+def load(path: Path, finite: bool = True) -> tuple[Any, bool]:
+    """Parse a JSON file in UTF-8 and tell whether it began with a byte order mark; `finite` as in `loads`.
 
     Raises:
         JsonError: as `loads`, or the bytes are not UTF-8.
@@ -65,7 +70,7 @@ def load(path: Path) -> tuple[Any, bool]:
     content = path.read_bytes()
     text, bom = decode(content)
     del content
-    return loads(text), bom
+    return loads(text, finite), bom
 
 
 def decode(content: bytes) -> tuple[str, bool]:
@@ -82,17 +87,17 @@ def decode(content: bytes) -> tuple[str, bool]:
     return text.removeprefix("\ufeff"), text.startswith("\ufeff")
 
 
-def _loads_large(text: str) -> Any:
+def _loads_large(text: str, decoder: json.JSONDecoder) -> Any:
     """Parse with pydantic's parser, twice as fast; where it or the number of keys objects, the strict one decides.
 
     A repeated key is lost in the dictionary, so that fewer keys come out than stand in the text. Texts in which keys
     cannot be counted by their colons (in strings, or after a blank) only lose the advantage.
     """
     try:
-        value = from_json(text, allow_inf_nan=False)
+        value = from_json(text, allow_inf_nan=decoder is _LENIENT)
     except ValueError:
-        return _DECODER.decode(text)
-    return value if text.count('":') == _count_keys(value) and '" :' not in text else _DECODER.decode(text)
+        return decoder.decode(text)
+    return value if text.count('":') == _count_keys(value) and '" :' not in text else decoder.decode(text)
 
 
 def _count_keys(value: Any) -> int:
@@ -124,4 +129,5 @@ def _line_of_constant(text: str) -> int | None:
     return None
 
 
+_LENIENT = json.JSONDecoder(object_pairs_hook=_unique_keys)
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)

@@ -9,11 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from automl_images.core.types import Finding
+from automl_images.data.findings import place
 
 
 def findings_table(findings: Sequence[Finding], limit: int = 50) -> Table:
     """Return a table of the first `limit` findings; the caption says how many are not shown."""
-    table = Table(title=f"{len(findings)} findings", title_justify="left", show_lines=False)
+    table = Table(title=counted(len(findings), "finding"), title_justify="left", show_lines=False)
     for column in ("severity", "code", "where", "finding", "action"):
         table.add_column(column, overflow="fold")
     for finding in findings[:limit]:
@@ -31,7 +32,9 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     for key in ("images", "objects", "empty_images", "duplicate_images"):
         table.add_row(key.replace("_", " "), str(summary[key]))
     for name, counts in summary["classes"].items():
-        table.add_row(Text(f"class {name}"), f"{counts['images']} images, {counts['objects']} objects")
+        table.add_row(
+            Text(f"class {name}"), f"{counted(counts['images'], 'image')}, {counted(counts['objects'], 'object')}"
+        )
     for name, values in summary.get("image_sizes", {}).items():
         table.add_row(f"image {name}", _spread(values))
     boxes = summary.get("box_sizes")
@@ -45,13 +48,17 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
 
 def where(finding: Finding) -> str:
     """Return `file:line (item)` of a finding, without what is not known."""
-    line = "" if finding.line is None else f":{finding.line}"
-    item = "" if finding.item is None else f" ({finding.item})"
-    return f"{finding.file}{line}{item}"
+    return place(finding.file, finding.line, finding.item)
 
 
 def _message(finding: Finding) -> str:
-    return finding.message if finding.value is None else f"{finding.message} [{finding.value}]"
+    told = finding.value is None or finding.value in finding.message
+    return finding.message if told else f"{finding.message} [{finding.value}]"
+
+
+def counted(number: int, what: str) -> str:
+    """Return `1 image`, `2 images`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _spread(values: Mapping[str, float]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from automl_images.core.registry import Registry
 from automl_images.core.types import Row
-from automl_images.data.findings import CODES, FindingLog
+from automl_images.data.findings import CODES, FindingLog, kind_of, place, short
 from automl_images.data.formats.base import Box, Malformed, RawObject, Sample
 from automl_images.data.geometry import NO_AREA, NOISE, Frame, clip, crosses_itself, polygon_area, polygon_box, rounded
 from automl_images.data.images import ImageInfo
@@ -28,25 +28,29 @@ class RowDropped(Exception):  # a signal inside this room, not an error
     """The image cannot be used; the reason has been logged."""
 
 
+def _line_and_item(sample: Sample, found: RawObject | None) -> tuple[int | None, Any]:
+    line = found.line if found is not None and found.line is not None else sample.line
+    return line, sample.item if found is None or found.item is None else found.item
+
+
 class RowChecker:
     """Checks the samples of one conversion.
 
     Attributes:
         log: takes what is found.
-        label_types: the types of the class names seen; a set must not mix them.
+        label_types: the types of the class names seen, which a set must not mix, each with its first and where it is.
     """
 
     def __init__(self, log: FindingLog) -> None:
         self.log = log
-        self.label_types: set[type] = set()
+        self.label_types: dict[type, str] = {}
         self._known: set[str] = set()
 
     def find(
         self, code: str, message: str, sample: Sample, row: str, found: RawObject | None = None, value: Any = None
     ) -> None:
         """Log a finding about a sample, or about one of its objects."""
-        line = found.line if found is not None and found.line is not None else sample.line
-        item = sample.item if found is None or found.item is None else found.item
+        line, item = _line_and_item(sample, found)
         self.log.add(code, f"{sample.image}: {message}", sample.file, line=line, item=item, value=value, row=row)
 
     def drop(
@@ -65,13 +69,15 @@ class RowChecker:
         if type(label) is str and label in self._known:
             return label
         if isinstance(label, bool) or not isinstance(label, str | int):
-            message = f"a class must be text or a whole number, got {type(label).__name__}"
+            message = f"a class must be text or a whole number, got {kind_of(label)}"
             raise self.drop("LABEL_WRONG_TYPE", message, sample, row, found, label)
         if isinstance(label, str) and not label.strip():
             raise self.drop("LABEL_EMPTY", "the class is blank", sample, row, found)
         if isinstance(label, str) and not is_text(label):
             raise self.drop("LABEL_WRONG_TYPE", "the class holds broken characters", sample, row, found)
-        self.label_types.add(type(label))
+        if type(label) not in self.label_types:
+            line, item = _line_and_item(sample, found)
+            self.label_types[type(label)] = f"{short(repr(label))} at {place(sample.file, line, item)}"
         if isinstance(label, str):
             self._known.add(label)
         return str(label)
@@ -118,7 +124,7 @@ class RowChecker:
             self.find("BOX_OUTSIDE_IMAGE", message, sample, row, found, raw)
             return None
         if outside > NOISE:
-            self.find("BOX_CLIPPED", f"the box sticks out by {outside:.2f} pixels", sample, row, found, raw)
+            self.find("BOX_CLIPPED", f"the box sticks out by {outside:.4g} pixels", sample, row, found, raw)
         return rounded(cut)
 
     def polygon(self, found: RawObject, frame: Frame, sample: Sample, row: str) -> list[list[float]]:
@@ -135,11 +141,11 @@ class RowChecker:
         segment = frame.normalised_points(raw)
         outside = frame.overshoot(*polygon_box([segment]))
         if outside > 1.0:
-            message = f"the polygon leaves the image by {outside:.1f} pixels"
+            message = f"the polygon leaves the image by {outside:.4g} pixels"
             self.find("POLYGON_OUTSIDE_IMAGE", message, sample, row, found, raw)
             return None
         if outside > NOISE:
-            message = f"the polygon leaves the image by {outside:.2f} pixels"
+            message = f"the polygon leaves the image by {outside:.4g} pixels"
             self.find("POLYGON_CLIPPED", message, sample, row, found, raw)
         segment = [round(min(max(value, 0.0), 1.0), 9) for value in segment]
         if polygon_area(segment) <= NO_AREA and not crosses_itself(segment):  # the area of an 8 is 0 as well
@@ -168,7 +174,7 @@ def check_classes(checker: RowChecker, sample: Sample, frame: Frame, row: str) -
     """Return the class names, each once; none is legal."""
     checker.usable(sample, row)
     if not isinstance(sample.label, list):
-        message = f"expected a list of classes, got {type(sample.label).__name__}"
+        message = f"expected a list of classes, got {kind_of(sample.label)}"
         raise checker.drop("LABEL_WRONG_TYPE", message, sample, row, value=sample.label)
     names = [checker.class_name(label, sample, row) for label in sample.label]
     unique = list(dict.fromkeys(names))
@@ -221,7 +227,9 @@ def check_polygons(checker: RowChecker, sample: Sample, frame: Frame, row: str) 
 
 def _checked_objects(checker: RowChecker, sample: Sample, row: str, result: list[Row], different: int) -> list[Row]:
     if sample.objects and not result:
-        raise checker.drop("NO_VALID_OBJECTS", f"all {len(sample.objects)} annotations are invalid", sample, row)
+        count = len(sample.objects)
+        message = "its only annotation is invalid" if count == 1 else f"all {count} annotations are invalid"
+        raise checker.drop("NO_VALID_OBJECTS", message, sample, row)
     if different < len(result):
         checker.find("BOX_DUPLICATE", "two objects have the same class and place", sample, row)
     return result

@@ -24,6 +24,9 @@ from automl_images.core.types import IntArray
 from automl_images.evaluation.matching import IGNORED, MATCHED, Matches
 from automl_images.evaluation.voc import DIGITS, UNDEFINED, mean_of_defined
 
+CONFIDENCE_OF_DIFFERENCE = 0.9
+"""Two-sided: a challenger that is no better passes the lower bound with a probability of 5 %."""
+
 _VALUES_AT_ONCE = 1 << 21
 Values = NDArray[np.float64]
 
@@ -42,13 +45,41 @@ class Interval:
         return dataclasses.asdict(self)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Difference:
+    """By how much a challenger's metric is above the default's on the same images, and the bounds of that.
+
+    Attributes:
+        value: challenger minus default, in [-1, 1].
+        low, high: bounds between which it lies with probability `confidence`.
+        samples: of images that were drawn.
+    """
+
+    value: float
+    low: float
+    high: float
+    confidence: float
+    samples: int
+
+    @property
+    def is_better(self) -> bool:
+        """Whether even the lower bound is above zero; equal models are not better than one another."""
+        return self.low > 0
+
+
 def mean_average_precision_interval(
-    matches: Matches, *, samples: int = 200, confidence: float = 0.95, seed: int = 0
+    matches: Matches,
+    *,
+    recall_points: int | None = None,
+    samples: int = 200,
+    confidence: float = 0.95,
+    seed: int = 0,
 ) -> Interval:
-    """Return the bootstrap interval of the VOC mean average precision.
+    """Return the bootstrap interval of the mean average precision.
 
     Args:
         matches: within classes; images need not be matched again, as matching never looks across images.
+        recall_points: precision is averaged over so many recalls from 0 to 1 (COCO); None: over all (VOC).
         samples: number of data sets drawn with replacement, each with as many images as the original.
         confidence: probability in (0, 1) that the interval covers.
         seed: of the draws.
@@ -59,14 +90,41 @@ def mean_average_precision_interval(
     images = matches.images
     if not images:
         return Interval(UNDEFINED, UNDEFINED, confidence, samples)
-    draws = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=samples)
-    per_class = [_average_precisions(matches, label, draws) for label in range(matches.num_classes)]
-    means = mean_of_defined(np.reshape(per_class, (matches.num_classes, samples)))
+    means = _mean_average_precisions(matches, _draws(images, samples, seed), recall_points)
     defined = means[means != UNDEFINED]
     if not len(defined):
         return Interval(UNDEFINED, UNDEFINED, confidence, samples)
-    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(defined, _tails(confidence))
     return Interval(round(float(low), DIGITS), round(float(high), DIGITS), confidence, samples)
+
+
+def mean_average_precision_difference(
+    challenger: Matches,
+    default: Matches,
+    *,
+    recall_points: int | None = None,
+    samples: int = 1000,
+    confidence: float = CONFIDENCE_OF_DIFFERENCE,
+    seed: int = 0,
+) -> Difference:
+    """Return the paired bootstrap of the difference of two mean average precisions: both are of the same draws.
+
+    Args:
+        challenger, default: matches of two models with the same ground truth; arguments else as of
+            `mean_average_precision_interval`.
+
+    Returns:
+        Rounded to 5 digits; draws without ground truth, in which nothing tells the models apart, count as equal.
+
+    Raises:
+        ValueError: the matches are not of the same ground truth.
+    """
+    if not np.array_equal(challenger.truth_image, default.truth_image) or challenger.images != default.images:
+        raise ValueError("Expected the matches of two models on the same images, in the same order.")
+    whole = np.ones((1, default.images), np.int64)
+    draws = np.concatenate((whole, _draws(default.images, samples, seed)))
+    found, known = (_mean_average_precisions(m, draws, recall_points) for m in (challenger, default))
+    return _difference(found[0] - known[0], (found - known)[1:], confidence)
 
 
 def mean_interval(values: Sequence[float], *, samples: int = 2000, confidence: float = 0.95, seed: int = 0) -> Interval:
@@ -89,16 +147,71 @@ def mean_interval(values: Sequence[float], *, samples: int = 2000, confidence: f
         return Interval(UNDEFINED, UNDEFINED, confidence, samples)
     if not ((array >= 0) & (array <= 1)).all():
         raise ValueError(f"Expected values from 0 to 1, got {array.min():g} to {array.max():g}.")
-    distinct, images = np.unique(np.concatenate((array, [0.0, 1.0])), return_counts=True)
-    shape = images - 0.5 * ((distinct == 0) | (distinct == 1))  # of the images added above half of each remains
-    weights = np.random.default_rng(seed).standard_gamma(shape, (samples, len(shape)))
-    means = weights @ distinct / weights.sum(axis=1)
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    means = _weighted_means(array, (0.0, 1.0), samples, seed)
+    low, high = np.quantile(means, _tails(confidence))
     mean = float(array.mean())
     return Interval(round(min(float(low), mean), DIGITS), round(max(float(high), mean), DIGITS), confidence, samples)
 
 
-def _average_precisions(matches: Matches, label: int, draws: IntArray) -> Values:
+def mean_difference(
+    challenger: Sequence[float],
+    default: Sequence[float],
+    *,
+    samples: int = 4000,
+    confidence: float = CONFIDENCE_OF_DIFFERENCE,
+    seed: int = 0,
+) -> Difference:
+    """Return the paired bootstrap of the difference of two means over the same images.
+
+    Args:
+        challenger, default: what each image was judged by, in [0, 1], in the same order.
+        samples: number of weightings of the images that are drawn.
+        confidence: probability in (0, 1) that the bounds cover.
+        seed: of the draws.
+
+    Returns:
+        Rounded to 5 digits.
+
+    Raises:
+        ValueError: the two are of different numbers of images.
+    """
+    found, known = np.asarray(challenger, dtype=np.float64), np.asarray(default, dtype=np.float64)
+    if len(found) != len(known):
+        raise ValueError(f"Expected values of the same images, got {len(found)} and {len(known)}.")
+    differences = found - known
+    value = float(differences.mean()) if len(differences) else 0.0
+    return _difference(value, _weighted_means(differences, (-1.0, 1.0), samples, seed), confidence)
+
+
+def _difference(value: float, drawn: Values, confidence: float) -> Difference:
+    low, high = np.quantile(drawn, _tails(confidence))
+    return Difference(*(round(float(v), DIGITS) for v in (value, low, high)), confidence, len(drawn))
+
+
+def _tails(confidence: float) -> tuple[float, float]:
+    return (1 - confidence) / 2, (1 + confidence) / 2
+
+
+def _weighted_means(values: Values, ends: tuple[float, float], samples: int, seed: int) -> Values:
+    """Return the means of values under random weights `(samples,)`, with half an image at each end beside them."""
+    distinct, images = np.unique(np.concatenate((values, ends)), return_counts=True)
+    shape = images - 0.5 * np.isin(distinct, ends)  # of the images added above half of each remains
+    weights = np.random.default_rng(seed).standard_gamma(shape, (samples, len(shape)))
+    means: Values = weights @ distinct / weights.sum(axis=1)
+    return means
+
+
+def _draws(images: int, samples: int, seed: int) -> IntArray:
+    """Return how often each image was drawn `(samples, images)`."""
+    return np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=samples)
+
+
+def _mean_average_precisions(matches: Matches, draws: IntArray, recall_points: int | None) -> Values:
+    per_class = [_average_precisions(matches, label, draws, recall_points) for label in range(matches.num_classes)]
+    return mean_of_defined(np.reshape(per_class, (matches.num_classes, len(draws))))
+
+
+def _average_precisions(matches: Matches, label: int, draws: IntArray, recall_points: int | None = None) -> Values:
     """Return the average precision of a class in each sample `(S,)`; `draws` `(S, images)` counts each image's copies.
 
     An image drawn twice brings its detections twice. With the envelope, copies of a detection may be counted in one
@@ -109,14 +222,23 @@ def _average_precisions(matches: Matches, label: int, draws: IntArray) -> Values
     truths = matches.truth_image[(matches.truth_label == label) & ~matches.truth_crowd]
     ground_truths = draws @ np.bincount(truths, minlength=matches.images)
     block = max(1, _VALUES_AT_ONCE // max(1, len(images)))
-    areas = [_areas(draws[k : k + block][:, images], hit) for k in range(0, len(draws), block)]
-    return np.where(ground_truths > 0, np.concatenate(areas) / np.maximum(ground_truths, 1), UNDEFINED)
+    areas = [
+        _areas(draws[k : k + block][:, images], hit, ground_truths[k : k + block], recall_points)
+        for k in range(0, len(draws), block)
+    ]
+    return np.where(ground_truths > 0, np.concatenate(areas), UNDEFINED)
 
 
-def _areas(copies: IntArray, hit: NDArray[np.bool_]) -> Values:
-    """Return the sum of envelope precision over hits `(S,)` of rankings whose entries occur `copies` `(S, n)` times."""
+def _areas(copies: IntArray, hit: NDArray[np.bool_], ground_truths: IntArray, recall_points: int | None) -> Values:
+    """Return the means of envelope precision over recall `(S,)` of rankings whose entries occur `copies` `(S, n)` times."""
     gained = copies * hit
-    precision = np.cumsum(gained, axis=1) / np.maximum(np.cumsum(copies, axis=1), 1)
+    hits = np.cumsum(gained, axis=1)
+    precision = hits / np.maximum(np.cumsum(copies, axis=1), 1)
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    areas: Values = (gained * envelope).sum(axis=1)
-    return areas
+    if recall_points is None:
+        areas: Values = (gained * envelope).sum(axis=1) / np.maximum(ground_truths, 1)
+        return areas
+    recall = hits / np.maximum(ground_truths, 1)[:, None]
+    reached = np.searchsorted(np.linspace(0, 1, recall_points), recall, side="right") * (hits > 0)
+    at_points: Values = (np.diff(reached, axis=1, prepend=0) * envelope).sum(axis=1) / recall_points
+    return at_points

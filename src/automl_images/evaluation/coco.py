@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from automl_images.core.types import Detections, Objects
 from automl_images.evaluation.mask_codes import areas, codes_of
-from automl_images.evaluation.matching import Pool, carry_masks, pool_objects
+from automl_images.evaluation.matching import IGNORED, MATCHED, UNMATCHED, Matches, Pool, carry_masks, pool_objects
 
 Geometry = Literal["bbox", "segm"]
 
@@ -40,6 +40,9 @@ NAMES = (
 """COCO's summary, in the order of pycocotools' `stats`: the words of its printed lines, in characters that MLflow's
 metric names allow. Areas in square pixels: small below 32², medium below 96², large above."""
 
+RECALL_POINTS = 101
+"""COCO averages precision over so many recalls, 0.00, 0.01, … 1.00."""
+
 BOX_PREFIX = "box_"
 """Before the names of the boxes' numbers where the masks' numbers have the plain names."""
 
@@ -60,10 +63,47 @@ def coco_metrics(predictions: Sequence[Detections], truths: Sequence[Objects], n
     """
     pool = pool_objects(predictions, truths, num_classes, masks=False)
     if not carry_masks(predictions, truths):
-        return _named(_box_stats(pool))
+        return _named(_stats(_of_boxes(pool)))
     codes, truth_codes = _encoded(predictions), _encoded(truths)
-    boxes = _named(_box_stats(pool, areas(truth_codes)))
-    return _named(_mask_stats(pool, codes, truth_codes)) | {BOX_PREFIX + name: value for name, value in boxes.items()}
+    boxes = _named(_stats(_of_boxes(pool, areas(truth_codes))))
+    masks = _named(_stats(_of_masks(pool, codes, truth_codes)))
+    return masks | {BOX_PREFIX + name: value for name, value in boxes.items()}
+
+
+def coco_matches(predictions: Sequence[Detections], truths: Sequence[Objects], num_classes: int) -> Matches:
+    """Return the matches that COCO's average precision at an overlap of 0.50 is made of; arguments as `coco_metrics`.
+
+    A detection may take its second choice, and of each image and class only the first 100 are there. Averaging over
+    `RECALL_POINTS` recalls gives the number under `AVERAGE_PRECISION_50`.
+    """
+    pool = pool_objects(predictions, truths, num_classes, masks=False)
+    masks = carry_masks(predictions, truths)
+    evaluation = _of_masks(pool, _encoded(predictions), _encoded(truths)) if masks else _of_boxes(pool)
+    params = evaluation.params
+    params.iou_thrs, params.area_rng, params.area_rng_lbl, params.max_dets = [0.5], [[0, 1e10]], ["all"], [100]
+    evaluation.evaluate()
+    outcome, truth = np.full(len(pool.image), UNMATCHED, np.int8), np.full(len(pool.image), -1, np.int64)
+    seen = np.zeros(len(pool.image), np.bool_)
+    for found in evaluation.eval_imgs:
+        place = np.asarray(found["dtIds"], np.int64) - 1
+        taken, ignored = np.asarray(found["dtMatched"][0], np.bool_), np.asarray(found["dtIgnore"][0], np.bool_)
+        seen[place] = True
+        outcome[place] = np.where(ignored, IGNORED, np.where(taken, MATCHED, UNMATCHED))
+        truth[place] = np.where(taken, np.asarray(found["dtMatches"][0], np.int64) - 1, -1)
+    order = np.argsort(-pool.score, kind="stable")
+    order = order[seen[order]]
+    return Matches(
+        image=pool.image[order],
+        label=pool.label[order],
+        score=pool.score[order],
+        outcome=outcome[order],
+        truth=truth[order],
+        truth_image=pool.truth_image,
+        truth_label=pool.truth_label,
+        truth_crowd=pool.truth_crowd,
+        images=pool.images,
+        num_classes=pool.num_classes,
+    )
 
 
 def coco_metrics_of_files(truth_file: Path, results_file: Path, geometry: Geometry) -> dict[str, float]:
@@ -71,24 +111,24 @@ def coco_metrics_of_files(truth_file: Path, results_file: Path, geometry: Geomet
     from hotcoco import COCO
 
     truths = COCO(str(truth_file))
-    return _named(_stats(truths, truths.load_res(str(results_file)), geometry))
+    return _named(_stats(_evaluation(truths, truths.load_res(str(results_file)), geometry)))
 
 
 def _named(stats: NDArray[np.float64]) -> dict[str, float]:
     return {name: float(value) for name, value in zip(NAMES, stats, strict=True)}
 
 
-def _box_stats(pool: Pool, truth_areas: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+def _of_boxes(pool: Pool, truth_areas: NDArray[np.float64] | None = None) -> Any:
     truths = _truth_set(pool, area=truth_areas)
-    return _stats(truths, truths.load_res(_result_rows(pool)), "bbox")
+    return _evaluation(truths, truths.load_res(_result_rows(pool)), "bbox")
 
 
-def _mask_stats(pool: Pool, codes: list[dict[str, Any]], truth_codes: list[dict[str, Any]]) -> NDArray[np.float64]:
+def _of_masks(pool: Pool, codes: list[dict[str, Any]], truth_codes: list[dict[str, Any]]) -> Any:
     truths = _truth_set(pool, area=areas(truth_codes), segmentation=truth_codes)
     results = truths.load_res(_result_rows(pool), segmentation=codes)
     # Results that bring a box are given the box's area; COCO's results for masks bring none and are given the mask's.
     results.update_anns(ids=np.arange(1, len(codes) + 1), area=areas(codes))
-    return _stats(truths, results, "segm")
+    return _evaluation(truths, results, "segm")
 
 
 def _truth_set(pool: Pool, **columns: Any) -> Any:
@@ -121,10 +161,13 @@ def _encoded(items: Sequence[Detections] | Sequence[Objects]) -> list[dict[str, 
     return [code for item in items if (codes := codes_of(item)) is not None for code in codes]
 
 
-def _stats(truths: Any, results: Any, geometry: Geometry) -> NDArray[np.float64]:
+def _evaluation(truths: Any, results: Any, geometry: Geometry) -> Any:
     from hotcoco import COCOeval
 
-    evaluation = COCOeval(truths, results, geometry)
+    return COCOeval(truths, results, geometry)
+
+
+def _stats(evaluation: Any) -> NDArray[np.float64]:
     evaluation.evaluate()
     evaluation.accumulate()
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its table

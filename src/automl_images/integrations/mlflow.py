@@ -12,13 +12,14 @@ import logging
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 _STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 _SQLITE = "sqlite:///"
 CHAMPION = "champion"
+SYSTEM_METRICS_SECONDS = 30
 
 
 class MLflowTracker:
@@ -34,10 +35,13 @@ class MLflowTracker:
         self.uri = _absolute(uri, root)
         self.experiment = experiment
         self.root = root
+        self._monitors: dict[str, Any] = {}
 
     def start_job(self, name: str, task: str, params: Mapping[str, Any], run_id: str | None) -> str:
         """Open (or reopen) the parent run of a job and return its id."""
-        return self._start(name, params, {"task": task, "job": name}, run_id)
+        run = self._start(name, params, {"task": task, "job": name}, run_id)
+        self._watch_system(run)
+        return run
 
     def start_trial(self, job_run_id: str, number: int, params: Mapping[str, Any], run_id: str | None) -> str:
         """Open (or reopen) the nested run of a trial and return its id."""
@@ -54,8 +58,17 @@ class MLflowTracker:
         """Attach a text to a run as a file called `name`."""
         self._client.log_text(run_id, text, name)
 
+    def log_files(self, run_id: str, paths: Sequence[Path]) -> None:
+        """Attach files to a run; those that do not exist are left out."""
+        for path in paths:
+            if path.is_file():
+                self._client.log_artifact(run_id, str(path))
+
     def end(self, run_id: str, status: str) -> None:
-        """Close a run."""
+        """Close a run; the tag `status` keeps the word of the job statuses."""
+        if run_id in self._monitors:
+            self._monitors.pop(run_id).finish()
+        self._client.set_tag(run_id, "status", status)
         self._client.set_terminated(run_id, _STATUS[status])
 
     def register_model(self, run_id: str, folder: Path, name: str, tags: Mapping[str, str]) -> str:
@@ -115,13 +128,25 @@ class MLflowTracker:
     def _artifact_folder(self) -> Path:
         return Path(self.uri.removeprefix(_SQLITE)).parent / "mlartifacts"
 
+    def _watch_system(self, run_id: str) -> None:
+        """Record processor, memory, disk, network and GPU of this machine while the job runs."""
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        if run_id not in self._monitors:
+            with _quiet():
+                self._monitors[run_id] = SystemMetricsMonitor(
+                    run_id, SYSTEM_METRICS_SECONDS, resume_logging=True, tracking_uri=self.uri
+                )
+                self._monitors[run_id].start()
+
     def _start(self, name: str, params: Mapping[str, Any], tags: Mapping[str, str], run_id: str | None) -> str:
         from mlflow.entities import Param
 
         if run_id is not None:
             self._client.update_run(run_id, status="RUNNING")
+            self._client.set_tag(run_id, "status", "Running")
             return run_id
-        run = self._client.create_run(self._experiment_id, run_name=name, tags=dict(tags))
+        run = self._client.create_run(self._experiment_id, run_name=name, tags={**tags, "status": "Running"})
         self._client.log_batch(run.info.run_id, params=[Param(_key(k), str(v)[:6000]) for k, v in params.items()])
         return str(run.info.run_id)
 

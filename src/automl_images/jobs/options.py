@@ -11,11 +11,17 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from automl_images.core.errors import SettingsError, nearest
+from automl_images.core.errors import SettingsError, nearest, shown
 from automl_images.core.hyperparameters import canonical
 from automl_images.core.options import Options
 from automl_images.data.sources import SourceOptions
+from automl_images.sweep.policies import EarlyTerminationOptions
+from automl_images.sweep.samplers import SamplingOptions
+from automl_images.sweep.space import SearchSpace
 from automl_images.tasks import TASKS
+
+HOLDOUT_NAMES = ("validation_size", "split_ratio")
+DEFAULT_HOLDOUT = 0.2
 
 
 class LimitOptions(Options):
@@ -24,24 +30,14 @@ class LimitOptions(Options):
     max_trials: int = Field(default=1, ge=1, le=1000)
     max_concurrent_trials: int = Field(default=1, ge=1, le=100)
     timeout_minutes: int = Field(default=7 * 24 * 60, ge=1, le=60 * 24 * 60)
-
-
-class SamplingOptions(Options):
-    """How configurations are drawn from the search space."""
-
-    type: Literal["random"] = "random"
-    seed: int = Field(default=0, ge=0)
+    disk_gigabytes: float | None = Field(default=None, gt=0, description="of all trials; losers' weights go first")
 
 
 class SweepOptions(Options):
-    """A manual sweep."""
+    """How a search space is searched; left out with more than one trial and no search space: AutoMode."""
 
-    sampling_algorithm: SamplingOptions = SamplingOptions()
-
-    @field_validator("sampling_algorithm", mode="before")
-    @classmethod
-    def _accept_name(cls, value: Any) -> Any:
-        return {"type": value} if isinstance(value, str) else value
+    sampling_algorithm: SamplingOptions | None = None
+    early_termination: EarlyTerminationOptions | None = None
 
 
 class ExportOptions(Options):
@@ -95,11 +91,26 @@ class JobOptions(Options):
     primary_metric: str | None = None
     limits: LimitOptions = LimitOptions()
     training_parameters: dict[str, Any] = Field(default_factory=dict)
-    search_space: list[dict[str, Any]] = Field(default_factory=list)
+    search_space: list[dict[str, Any]] | dict[str, Any] = Field(default_factory=list)
     sweep: SweepOptions = SweepOptions()
     export: ExportOptions = ExportOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
     registration: RegistrationOptions = RegistrationOptions()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_older_names_of_the_holdout(cls, values: Any) -> Any:
+        """Take `validation_size` and `split_ratio`, which the service knew as hyper-parameters (specification B.1)."""
+        if not isinstance(values, Mapping) or not isinstance(values.get("training_parameters") or {}, Mapping):
+            return values  # fields say what is wrong
+        job, training = dict(values), dict(values.get("training_parameters") or {})
+        given = [place.pop(name) for place in (job, training) for name in HOLDOUT_NAMES if name in place]
+        if not given:
+            return values
+        stated = job.get("validation_data_size")
+        if len(given) > 1 or stated not in (None, 0, DEFAULT_HOLDOUT, given[0]):
+            raise ValueError("validation_data_size is given twice, under two spellings; keep one")
+        return {**job, "training_parameters": training, "validation_data_size": given[0]}
 
     @field_validator("training_data", "validation_data", mode="before")
     @classmethod
@@ -108,6 +119,11 @@ class JobOptions(Options):
         if not isinstance(value, Mapping) or "type" not in value:
             return value
         return {**{k: v for k, v in value.items() if k not in {"type", "mode"}}, "format": value["type"]}
+
+    @field_validator("search_space", "sweep", mode="before")
+    @classmethod
+    def _accept_null(cls, value: Any) -> Any:
+        return {} if value is None else value
 
     @field_validator("task")
     @classmethod
@@ -121,6 +137,34 @@ class JobOptions(Options):
             raise ValueError("no data: give source.path (any annotation format) or training_data.path (an MLTable)")
         return self
 
+    @model_validator(mode="after")
+    def _something_to_search(self) -> JobOptions:
+        given = [name for name in ("sampling_algorithm", "early_termination") if getattr(self.sweep, name) is not None]
+        if given and not self.search_space and self.limits.max_trials > 1:
+            raise ValueError(
+                f"sweep.{given[0]} without search_space: give a search space, or leave sweep out for AutoMode"
+            )
+        return self
+
+    @property
+    def is_automode(self) -> bool:
+        """Tell whether models and hyper-parameters are chosen by the product (specification D.1)."""
+        return self.limits.max_trials > 1 and not self.search_space
+
+    @property
+    def sampling(self) -> SamplingOptions:
+        """Return how the search space is sampled."""
+        return self.sweep.sampling_algorithm or SamplingOptions()
+
+    @property
+    def space(self) -> SearchSpace:
+        """Return what the trials of a manual sweep may try; without a search space there is nothing to search.
+
+        Raises:
+            SettingsError: the first mistake, with its path.
+        """
+        return SearchSpace.parse(self.search_space, self.sampling.log_base)
+
     @property
     def training_source(self) -> SourceOptions:
         """Return where the training images are described."""
@@ -132,7 +176,7 @@ class JobOptions(Options):
     @property
     def holdout(self) -> float:
         """Return the share of images held out; 0 and null mean the default of 0.2."""
-        return self.validation_data_size or 0.2
+        return self.validation_data_size or DEFAULT_HOLDOUT
 
     @property
     def random_seed(self) -> int:
@@ -161,7 +205,8 @@ def _explain(path: str, mistake: Any) -> str:
     where = ".".join([path, *(str(part) for part in mistake["loc"])])
     if mistake["type"] == "extra_forbidden":
         return f"{where}: there is no such key.{nearest(str(mistake['loc'][-1]), _keys_at(mistake['loc'][:-1]))}"
-    return f"{where}: {mistake['msg']}, got {mistake['input']!r}" if mistake["loc"] else f"{where}: {mistake['msg']}"
+    got = f", got {shown(mistake['input'])}" if mistake["loc"] else ""
+    return f"{where}: {mistake['msg']}{got}"
 
 
 def _keys_at(location: tuple[Any, ...]) -> list[str]:

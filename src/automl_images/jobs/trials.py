@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from automl_images.data.mltable import class_names
 from automl_images.data.splitting import data_hash
 from automl_images.jobs.options import JobOptions
 from automl_images.models import catalogue
-from automl_images.sweep.space import check, sample
 from automl_images.sweep.trials import TrialRequest
 from automl_images.tasks.base import TaskAdapter
 
@@ -30,64 +29,98 @@ class Configuration:
     hyperparameters: dict[str, Any]
 
 
-def configurations(options: JobOptions, task: TaskAdapter) -> list[Configuration]:
-    """Return one configuration a trial; without a search space all would be equal, so there is one.
+def configurations(
+    options: JobOptions, task: TaskAdapter, recipes: Sequence[Mapping[str, Any]] = ()
+) -> list[Configuration]:
+    """Return configurations that together meet every model and every end of the search space, for checks and plans.
+
+    Args:
+        options: of the job.
+        task: its adapter.
+        recipes: hyper-parameters that AutoMode may try besides.
 
     Raises:
         SettingsError: a hyper-parameter or model is unknown, out of range or does not fit the model.
     """
-    check(options.search_space)
-    fixed = canonical(options.training_parameters)
-    seed = options.sweep.sampling_algorithm.seed
-    result = []
-    for number in range(options.limits.max_trials if options.search_space else 1):
-        chosen = {**fixed, **canonical(sample(options.search_space, seed, number))}
-        model_name = str(chosen.get("model_name") or task.default_model)
-        catalogue.find(task.name, model_name)
-        result.append(Configuration(model_name, resolve(task.name, model_name, chosen)))
-    return result
+    examples = options.space.examples() if options.search_space else iter([{}])
+    return [configuration(options, task, example) for example in (*examples, *recipes)]
 
 
-def trial_requests(
-    options: JobOptions,
-    task: TaskAdapter,
-    training: Table,
-    validation: Table,
-    augmentation_plan: Mapping[str, Any],
-    find_checkpoint: FindCheckpoint,
-) -> list[TrialRequest]:
-    """Return one request for each trial of the job.
+def configuration(options: JobOptions, task: TaskAdapter, chosen: Mapping[str, Any]) -> Configuration:
+    """Return what a trial trains: what was chosen for it, else what the job fixes, else the defaults.
 
-    Args:
+    Raises:
+        SettingsError: a hyper-parameter or model is unknown, out of range or does not fit the model.
+    """
+    given = {**canonical(options.training_parameters), **canonical(chosen)}
+    model_name = str(given.get("model_name") or task.default_model)
+    catalogue.find(task.name, model_name)
+    return Configuration(model_name, resolve(task.name, model_name, given))
+
+
+def _no_recipe(number: int) -> str:
+    return ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Requests:
+    """Turns configurations into the requests of trials.
+
+    Attributes:
         options: of the job.
         task: its adapter.
         training, validation: saved tables.
         augmentation_plan: of all styles.
         find_checkpoint: puts the file of a checkpoint into the hyper-parameters of a model.
+        recipe_of: name of AutoMode's recipe of a trial.
     """
-    if training.path is None or validation.path is None:
-        raise JobError("The tables must be saved before trials can read them; run the stage validation_split.")
-    same: dict[str, Any] = {
-        "task": task.name,
-        "classes": class_names([*training.rows, *validation.rows], task.label_kind),
-        "training_table": str(training.path.absolute()),
-        "validation_table": str(validation.path.absolute()),
-        "data_hash": data_hash(training.rows, validation.rows),
-        "augmentation_plan": dict(augmentation_plan),
-        "primary_metric": task.primary_metric,
-    }
-    return [
-        TrialRequest(
-            number=n, model_name=c.model_name, hyperparameters=find_checkpoint(c.model_name, c.hyperparameters), **same
+
+    options: JobOptions
+    task: TaskAdapter
+    training: Table
+    validation: Table
+    augmentation_plan: Mapping[str, Any]
+    find_checkpoint: FindCheckpoint
+    recipe_of: Callable[[int], str] = _no_recipe
+    _same: dict[str, Any] = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        """Compute what all requests share, once."""
+        if self.training.path is None or self.validation.path is None:
+            raise JobError("The tables must be saved before trials can read them; run the stage validation_split.")
+        same = {
+            "task": self.task.name,
+            "classes": class_names([*self.training.rows, *self.validation.rows], self.task.label_kind),
+            "training_table": str(self.training.path.absolute()),
+            "validation_table": str(self.validation.path.absolute()),
+            "data_hash": data_hash(self.training.rows, self.validation.rows),
+            "augmentation_plan": dict(self.augmentation_plan),
+            "primary_metric": self.task.primary_metric,
+        }
+        object.__setattr__(self, "_same", same)
+
+    def __call__(self, number: int, chosen: Mapping[str, Any]) -> TrialRequest:
+        """Return the request of trial `number`.
+
+        Raises:
+            SettingsError: no model can have this configuration.
+        """
+        found = configuration(self.options, self.task, chosen)
+        values = self.find_checkpoint(found.model_name, found.hyperparameters)
+        return TrialRequest(
+            number=number,
+            model_name=found.model_name,
+            hyperparameters=values,
+            recipe=self.recipe_of(number),
+            **self._same,
         )
-        for n, c in enumerate(configurations(options, task))
-    ]
 
 
 def about_job(options: JobOptions, first: TrialRequest, augmentation_plan: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes a job this job: equal values mean equal work, whatever the limits are."""
     return {
         "task": options.task,
+        "automode": options.is_automode,
         "data": first.data_hash,
         "training_parameters": options.training_parameters,
         "search_space": options.search_space,

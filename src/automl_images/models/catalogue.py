@@ -12,12 +12,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from automl_images.core.errors import SettingsError, unknown_name
 from automl_images.models.base import Network
 from automl_images.models.entries import MODELS, ModelEntry
+from automl_images.models.entries.entry import alternative
 from automl_images.models.entries.hub_names import hub_entry
 from automl_images.models.hub.config import is_hub_name, require_transformers
-from automl_images.models.weights import WeightsInfo, load_weights
+from automl_images.models.weights import WeightsInfo, check_file, load_weights, may_be_had, random_note
 
 __all__ = ["MODELS", "Built", "ModelEntry", "build_model", "find", "names"]
 
@@ -72,14 +75,49 @@ def build_model(
         ModelError: the weights' file does not fit.
     """
     entry = find(task, model_name)
-    module, function = entry.builder.split(":")
-    build = getattr(importlib.import_module(module), function)
-    model: Network = build(classes, hyperparameters, **entry.options)
-    info = load_weights(model, entry.sources, entry.heads, weights)
+    model = _with_random_weights(entry, classes, hyperparameters)
+    info = load_weights(model, entry.sources, entry.heads, weights, advice(task))
     groups = hyperparameters.get("layers_to_freeze")
-    if groups is not None and groups > (count := len(model.layer_groups())):
-        raise SettingsError(f"layers_to_freeze must be at most {count} for {model_name}, got {groups}.")
     if groups is None:
         groups = entry.frozen_groups if info.pretrained else 0
     model.freeze(groups, norms=entry.frozen_norms and info.pretrained)
     return Built(model, info)
+
+
+def check_model(task: str, model_name: str, hyperparameters: Mapping[str, Any]) -> str:
+    """Find out whether a model can be built and begin with its weights; takes next to no memory and reads no images.
+
+    Args:
+        task: pipeline name.
+        model_name: name in the catalogue, at the hub, or a folder.
+        hyperparameters: resolved; the file in `weights` must fit.
+
+    Returns:
+        A warning for people where the training will begin with random weights, else nothing.
+
+    Raises:
+        SettingsError: unknown model, or a hyper-parameter that does not suit it.
+        ModelError: the file in `weights` is missing, damaged or of another network.
+    """
+    entry = find(task, model_name)
+    with torch.device("meta"):
+        model = _with_random_weights(entry, ("a", "b"), hyperparameters)
+    if hyperparameters["weights"] is not None:
+        check_file(model, Path(hyperparameters["weights"]), entry.sources, entry.heads)
+        return ""
+    return "" if any(map(may_be_had, entry.sources)) else f"{model_name}: {random_note(entry.sources)} {advice(task)}"
+
+
+def advice(task: str) -> str:
+    """Return which models of a task have pretrained weights on this machine."""
+    return f"With weights that are on this machine: {alternative(task)}."
+
+
+def _with_random_weights(entry: ModelEntry, classes: Sequence[str], hyperparameters: Mapping[str, Any]) -> Network:
+    module, function = entry.builder.split(":")
+    build = getattr(importlib.import_module(module), function)
+    model: Network = build(classes, hyperparameters, **entry.options)
+    groups, count = hyperparameters.get("layers_to_freeze"), len(model.layer_groups())
+    if groups is not None and groups > count:
+        raise SettingsError(f"layers_to_freeze must be at most {count} for {entry.name}, got {groups}.")
+    return model

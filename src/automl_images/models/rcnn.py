@@ -146,8 +146,13 @@ def _fix_pooling_scales(pool: MultiScaleRoIAlign) -> None:
 
 
 def _widened(own: Tensor, given: Tensor) -> Tensor:
-    """Return `own`, of shape `(channels,)` or `(in, channels, h, w)`, with the values of `given` where it has them."""
+    """Return `own`, of shape `(channels,)` or `(in, channels, h, w)`, with the values of `given` where it has them.
+
+    A tensor that differs in more than its channels is another network's and is returned as it is.
+    """
     axis = min(1, own.ndim - 1)
+    if own.shape[:axis] + own.shape[axis + 1 :] != given.shape[:axis] + given.shape[axis + 1 :]:
+        return given
     count = min(own.shape[axis], given.shape[axis])
     result = own.detach().clone()
     result.narrow(axis, 0, count).copy_(given.narrow(axis, 0, count))

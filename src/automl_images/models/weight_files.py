@@ -61,6 +61,13 @@ def find(kind: Kind, name: str) -> tuple[str, Path] | None:
     return None if path is None else ("hub", path)
 
 
+def hub_answers(kind: Kind, name: str) -> bool:
+    """Tell whether the hub that a file of weights can be fetched from answers; see `reachable`."""
+    if kind == "package" or Path(name).expanduser().is_dir():
+        return False
+    return reachable(_host_of(_torchvision_file(name)[0]) if kind == "torchvision" else _hub_address())
+
+
 def file_of_hub(repository: str, file: str) -> Path | None:
     """Return a small file of a repository of Hugging Face, from the cache or fetched; None where neither works."""
     return _cached_of_hub(repository, file) or _fetch_of_hub(repository, file)
@@ -79,8 +86,17 @@ def _torchvision_file(name: str) -> tuple[str, Path]:
 
 def _fetch_torchvision(name: str) -> Path | None:
     url, path = _torchvision_file(name)
-    host = f"{urlsplit(url).scheme}://{urlsplit(url).netloc}"
-    return path if reachable(host) and _fetch(url, path) else None
+    return path if reachable(_host_of(url)) and _fetch(url, path) else None
+
+
+def _host_of(url: str) -> str:
+    return f"{urlsplit(url).scheme}://{urlsplit(url).netloc}"
+
+
+def _hub_address() -> str:
+    from huggingface_hub import constants
+
+    return constants.ENDPOINT
 
 
 def _cached_of_hub(repository: str, file: str) -> Path | None:
@@ -91,10 +107,10 @@ def _cached_of_hub(repository: str, file: str) -> Path | None:
 
 
 def _fetch_of_hub(repository: str, file: str) -> Path | None:
-    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    if not reachable(constants.ENDPOINT):
+    if not reachable(_hub_address()):
         return None
     folder = os.environ.get("HF_HUB_CACHE")
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,11 @@ class WeightSource:
 
 
 def load_weights(
-    network: Network, sources: Sequence[WeightSource], heads: Sequence[str], weights: str | Path | None
+    network: Network,
+    sources: Sequence[WeightSource],
+    heads: Sequence[str],
+    weights: str | Path | None,
+    advice: str = "",
 ) -> WeightsInfo:
     """Fill a network with the best weights at hand.
 
@@ -84,6 +89,7 @@ def load_weights(
         sources: suitable weights, best first; each is looked for in the cache, then at the hub.
         heads: prefixes of tensors that depend on the classes and may stay random.
         weights: `auto` goes through `sources`; a path is loaded or fails; None leaves the network random.
+        advice: what to do instead of training from random weights, for the warning.
 
     Raises:
         ModelError: the user's file is missing, damaged, or of another network.
@@ -98,20 +104,41 @@ def load_weights(
             origin, path = found
             load_source(network, source, path, heads)
             return WeightsInfo(f"{origin}:{path.name}", sha256(path), source.licence, True, source.meaning)
-    note = (
+    note = f"{random_note(sources)} {advice}".strip()
+    log.warning(note)
+    return _random(note)
+
+
+def random_note(sources: Sequence[WeightSource]) -> str:
+    """Return what it means that none of the weights that suit a network can be had."""
+    if not sources:
+        return "There are no pretrained weights for this network: training starts from random weights."
+    return (
         "No pretrained weights were found in the cache, at the hub or in an installed package: training starts from "
         "random weights, needs many more images and epochs, and ends with a worse model. Give a weights file, or run "
         "once with a network."
-        if sources
-        else "There are no pretrained weights for this network: training starts from random weights."
     )
-    log.warning(note)
-    return _random(note)
+
+
+def check_file(network: Network, path: Path, sources: Sequence[WeightSource], heads: Sequence[str]) -> None:
+    """Check that the user's file of weights fits a network on the meta device, which loads nothing.
+
+    Raises:
+        ModelError: the file is missing, damaged, or of another network.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*copying from a non-meta parameter.*")
+        _fill_from_file(network, path, sources, heads)
 
 
 def is_here(source: WeightSource) -> bool:
     """Tell whether weights are on this machine, so that no hub is needed."""
     return weight_files.here(source.kind, source.name) is not None
+
+
+def may_be_had(source: WeightSource) -> bool:
+    """Tell whether weights are on this machine, or their hub answers."""
+    return is_here(source) or weight_files.hub_answers(source.kind, source.name)
 
 
 def load_source(network: Network, source: WeightSource, path: Path, heads: Sequence[str]) -> None:
@@ -199,6 +226,17 @@ def _random(note: str) -> WeightsInfo:
 
 def _load_file(network: Network, path: Path, sources: Sequence[WeightSource], heads: Sequence[str]) -> WeightsInfo:
     """Load the user's file, of the whole network or of a part that one of the sources is for too."""
+    target, fit, state = _fill_from_file(network, path, sources, heads)
+    part = f"the {target}" if target else "the network"
+    note = f"Your weights, loaded into {part}.{_about_head(network, fit, state, _classes_beside(path))}"
+    log.info(note)
+    return WeightsInfo(f"file:{path}", sha256(path), "unknown", True, note)
+
+
+def _fill_from_file(
+    network: Network, path: Path, sources: Sequence[WeightSource], heads: Sequence[str]
+) -> tuple[str, _Fit, dict[str, Tensor]]:
+    """Load the user's file; return the part of the network that it is for, how it fits there, and what it holds."""
     state = read_state(path)
     earlier = _classes_beside(path)
     fits: dict[str, _Fit] = {}
@@ -208,10 +246,7 @@ def _load_file(network: Network, path: Path, sources: Sequence[WeightSource], he
             kept = {name: value for name, value in state.items() if not _is_head(name, target, heads)}
         fits[target] = fit = _fill(network, target, kept, heads)
         if fit.complete:
-            part = f"the {target}" if target else "the network"
-            note = f"Your weights, loaded into {part}.{_about_head(network, fit, state, earlier)}"
-            log.info(note)
-            return WeightsInfo(f"file:{path}", sha256(path), "unknown", True, note)
+            return target, fit, state
     best = min(fits.values(), key=lambda fit: len(fit.missing) + len(fit.foreign))
     reasons = [f"{len(best.missing)} tensors are missing, such as {best.missing[0]!r}"] if best.missing else []
     reasons += [f"{len(best.foreign)} have no place, such as {best.foreign[0]!r}"] if best.foreign else []

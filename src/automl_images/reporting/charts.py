@@ -1,6 +1,7 @@
-"""What the charts show, and the charts as Plotly figures for kedro-viz.
+"""Lines on axes: what charts are made of, the charts of an evaluation, and both as Plotly figures for kedro-viz.
 
 Owns the choice of series, their order and colour. `svg.py` draws the same panels for the report, which needs no script.
+`learning.py` makes panels of learning curves, `sweep_charts.py` those of a sweep.
 """
 
 from __future__ import annotations
@@ -8,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-import pandas as pd
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -49,13 +48,15 @@ class Series:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Panel:
-    """One pair of axes with its lines; `x_range` and `y_range` are None where the data decide."""
+    """One pair of axes with its lines; ranges and ticks (position and text) are None where the data decide."""
 
     title: str
     x_title: str
     series: tuple[Series, ...]
     x_range: tuple[float, float] | None = None
     y_range: tuple[float, float] | None = None
+    x_ticks: tuple[tuple[float, str], ...] | None = None
+    y_ticks: tuple[tuple[float, str], ...] | None = None
 
 
 def words(name: str) -> str:
@@ -72,28 +73,6 @@ def weakest_first(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the rows of classes by rising main number; those in which it is undefined (-1) come last."""
     name = main_number(rows)
     return sorted(rows, key=lambda row: (row[name] < 0, row[name], row["class_name"]))
-
-
-def learning_panels(curves: pd.DataFrame, primary_metric: str) -> list[Panel]:
-    """Return the primary metric and the losses over epochs.
-
-    Args:
-        curves: columns `trial`, `model_name`, `epoch` (from 1), `metric`, `value`.
-        primary_metric: larger is better; the trial that reached most is drawn strongest.
-    """
-    best = _best_trial(curves, primary_metric)
-    trained, judged = (_lines(curves, name, best) for name in ("log_loss_train", "log_loss"))
-    several = curves["trial"].nunique() > 1
-    losses = [
-        *(line if several else dataclasses.replace(line, name="training") for line in trained),
-        *(dataclasses.replace(line, name="" if several else "validation", dashed=True) for line in judged),
-    ]
-    title = "loss (dashed: validation)" if several and judged else "loss"
-    panels = [
-        Panel(words(primary_metric), "epoch", tuple(_lines(curves, primary_metric, best)), y_range=(0.0, 1.0)),
-        Panel(title, "epoch", tuple(losses)),
-    ]
-    return [panel for panel in panels if panel.series]
 
 
 def evaluation_panels(evaluation: Mapping[str, Any]) -> list[Panel]:
@@ -120,41 +99,9 @@ def precision_recall_panel(evaluation: Mapping[str, Any]) -> Panel:
     return Panel("precision over recall", "recall", shown, (0.0, 1.0), (0.0, 1.0))
 
 
-def learning_curves(curves: pd.DataFrame, primary_metric: str) -> go.Figure:
-    """Return the primary metric and the losses of all trials over epochs as a Plotly figure; see `learning_panels`."""
-    return _figure(learning_panels(curves, primary_metric))
-
-
 def evaluation_curves(evaluation: Mapping[str, Any]) -> go.Figure:
     """Return every curve of an evaluation as one Plotly figure; see `evaluation_panels`."""
-    return _figure(evaluation_panels(evaluation))
-
-
-def _best_trial(curves: pd.DataFrame, metric: str) -> Any:
-    values = curves[(curves["metric"] == metric) & curves["value"].notna()]
-    ordered = values.sort_values(["value", "trial"], ascending=[False, True])["trial"]
-    return ordered.iloc[0] if len(ordered) else None
-
-
-def _lines(curves: pd.DataFrame, metric: str, best: Any) -> list[Series]:
-    """Return one line a trial, in the order of the trials."""
-    chosen = curves[(curves["metric"] == metric) & curves["value"].notna()]
-    groups = list(chosen.groupby("trial"))
-    trials = sorted(curves["trial"].unique())
-    colours = dict(zip(trials, PALETTE, strict=False)) if len(trials) <= len(PALETTE) else {}
-    return [_line(trial, rows, colours.get(trial), best, alone=len(trials) == 1) for trial, rows in groups]
-
-
-def _line(trial: Any, rows: pd.DataFrame, colour: str | None, best: Any, alone: bool) -> Series:
-    rows = rows.sort_values("epoch")
-    name = "" if alone else f"trial {trial}"
-    epochs, values = rows["epoch"].astype(float), rows["value"].astype(float)
-    prefix = f"{name}, " if name else ""
-    hints = tuple(f"{prefix}epoch {e:.0f}: {v:.4g}" for e, v in zip(epochs, values, strict=True))
-    is_best = bool(trial == best)
-    named = name if colour or is_best else ""
-    paint = colour or (PALETTE[0] if is_best else MUTED)
-    return Series(named, tuple(epochs), tuple(values), paint, hints, strong=is_best)
+    return figure_of(evaluation_panels(evaluation))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -239,12 +186,13 @@ def _precision_recall_line(look: _Look, curve: Mapping[str, Sequence[float]]) ->
     return look.series(points)
 
 
-def _figure(panels: Sequence[Panel]) -> go.Figure:
+def figure_of(panels: Sequence[Panel]) -> go.Figure:
+    """Return panels as one Plotly figure with one legend."""
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
     if not panels:
-        return go.Figure(layout={"template": _template()})
+        return go.Figure(layout={"template": template()})
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     titles = [panel.title for panel in panels]
@@ -257,7 +205,7 @@ def _figure(panels: Sequence[Panel]) -> go.Figure:
             shown.add(line.name)
         figure.update_xaxes(title=panel.x_title, range=panel.x_range, **at)
         figure.update_yaxes(range=panel.y_range, **at)
-    return figure.update_layout(template=_template(), height=420 * rows, legend_y=-0.2 / rows)
+    return figure.update_layout(template=template(), height=420 * rows, legend_y=-0.2 / rows)
 
 
 def _trace(line: Series, in_legend: bool) -> go.Scatter:
@@ -270,7 +218,8 @@ def _trace(line: Series, in_legend: bool) -> go.Scatter:
     return go.Scatter(x=line.x, y=line.y, name=line.name, mode=mode, line=looks, **group, **hover)
 
 
-def _template() -> go.layout.Template:
+def template() -> go.layout.Template:
+    """Return the looks of all Plotly figures: colours that read on light and on dark, nothing that distracts."""
     import plotly.graph_objects as go
 
     axis = {"gridcolor": _GRID, "zeroline": False, "linecolor": _GRID, "ticks": ""}
@@ -283,6 +232,7 @@ def _template() -> go.layout.Template:
             "xaxis": axis,
             "yaxis": axis,
             "legend": {"orientation": "h", "y": -0.2},
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": MUTED, "activecolor": _INK},
             "margin": {"l": 56, "r": 24, "t": 48, "b": 56},
         }
     )

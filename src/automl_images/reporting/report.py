@@ -20,11 +20,13 @@ from PIL import Image
 from automl_images.core.errors import unknown_name
 from automl_images.reporting import sections, svg
 from automl_images.reporting.advice import advice
-from automl_images.reporting.charts import GREY_SHOWN, PALETTE, WORST_SHOWN, evaluation_panels, learning_panels, words
+from automl_images.reporting.charts import GREY_SHOWN, PALETTE, WORST_SHOWN, evaluation_panels, words
 from automl_images.reporting.command import reproduce
 from automl_images.reporting.confusion import confusion_rows, most_confused
 from automl_images.reporting.environment import environment
+from automl_images.reporting.learning import learning_panels, stop_notes
 from automl_images.reporting.pictures import jpeg_uri
+from automl_images.reporting.sweep_panels import sweep_section
 
 PREVIEW_WIDTH = 1400
 PICTURE_WIDTH = 640
@@ -105,7 +107,10 @@ def _view(content: ReportContent) -> dict[str, Any]:
         "preview": jpeg_uri(content.augmentation_preview, PREVIEW_WIDTH),
         "leaderboard": sections.leaderboard(content.trials, primary, content.best_trial["trial"]),
         "weights": {**weights, "shown": sections.weights_source(weights)},
-        "learning": [svg.drawing(panel) for panel in learning_panels(content.curves, primary)],
+        "learning": [
+            svg.drawing(panel) for panel in learning_panels(content.curves, primary, stop_notes(content.trials))
+        ],
+        "sweep": sweep_section(content.trials, primary),
         "metrics": sections.metric_rows(content.metrics, primary),
         "objects": sections.has_objects(content.conversion),
         "classes": sections.class_table(content.evaluation),

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from automl_images.reporting.charts import main_number, weakest_first, words
+from automl_images.reporting.trial_axes import varying
 
 DASH = "–"
 EXAMPLES = 3
@@ -43,7 +44,6 @@ _WORDS_OF_KIND = {
     "class": {"objects": "", "empty_images": ""},
     "classes": {"objects": "labels", "empty_images": "images without a class"},
 }
-_FIXED_COLUMNS = ("job", "trial", "status", "model_name", "epochs", "best_epoch", "seconds", "note", "folder")
 
 
 def number(value: Any, digits: int = 3) -> str:
@@ -79,8 +79,7 @@ def leaderboard(trials: pd.DataFrame, metric: str, best: Any) -> dict[str, Any]:
         `columns` (names of those hyper-parameters) and `rows` of `trial`, `status`, `model`, `metric`, `share` (of the
         best metric), `epochs`, `time`, `values`, `note`, `is_best`.
     """
-    others = [name for name in trials.columns if name not in {*_FIXED_COLUMNS, metric}]
-    columns = [name for name in others if _differs(trials, name)]
+    columns = varying(trials, metric)
     ordered = trials.sort_values([metric, "trial"], ascending=[False, True], na_position="last")
     rows = [
         {
@@ -97,11 +96,6 @@ def leaderboard(trials: pd.DataFrame, metric: str, best: Any) -> dict[str, Any]:
         for row in ordered.to_dict("records")
     ]
     return {"columns": columns, "rows": rows}
-
-
-def _differs(trials: pd.DataFrame, name: str) -> bool:
-    groups = trials.assign(value=trials[name].map(str)).groupby("model_name")["value"]
-    return bool((groups.nunique() > 1).any())
 
 
 def class_table(evaluation: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from automl_images.reporting.charts import MUTED, Panel, Series
 
 WIDTH, HEIGHT = 500, 330
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 46
+LETTER, TEXT_GAP = 7, 14
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -32,14 +33,15 @@ class _Axis:
 
 def drawing(panel: Panel) -> dict[str, Any]:
     """Return what the template draws: `ticks` of both axes, `lines` with path and points, `legend`."""
-    x = _axis([v for line in panel.series for v in line.x], panel.x_range, LEFT, WIDTH - RIGHT)
+    left = max([LEFT, *(TEXT_GAP + LETTER * len(text) for _, text in panel.y_ticks or ())])
+    x = _axis([v for line in panel.series for v in line.x], panel.x_range, left, WIDTH - RIGHT)
     y = _axis([v for line in panel.series for v in line.y], panel.y_range, HEIGHT - BOTTOM, TOP)
     whole = panel.x_title == "epoch"
     return {
         "panel": panel,
-        "box": {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "bottom": HEIGHT - BOTTOM},
-        "x_ticks": [{"at": x.at(v), "text": f"{v:g}"} for v in ticks(x.low, x.high, whole=whole)],
-        "y_ticks": [{"at": y.at(v), "text": f"{v:g}"} for v in ticks(y.low, y.high)],
+        "box": {"width": WIDTH, "height": HEIGHT, "left": left, "right": WIDTH - RIGHT, "bottom": HEIGHT - BOTTOM},
+        "x_ticks": [{"at": x.at(v), "text": text} for v, text in panel.x_ticks or _named(x, whole=whole)],
+        "y_ticks": [{"at": y.at(v), "text": text} for v, text in panel.y_ticks or _named(y)],
         "lines": [_line(line, x, y) for line in sorted(panel.series, key=lambda line: (line.strong, bool(line.name)))],
         "legend": [line for line in panel.series if line.name],
     }
@@ -62,6 +64,10 @@ def _axis(values: list[float], fixed: tuple[float, float] | None, start: float, 
     if fixed is None and low > 0 and start > end:  # vertical: from zero, so that heights compare
         low = 0.0
     return _Axis(low, high, start, end)
+
+
+def _named(axis: _Axis, *, whole: bool = False) -> list[tuple[float, str]]:
+    return [(value, f"{value:g}") for value in ticks(axis.low, axis.high, whole=whole)]
 
 
 def _line(line: Series, x: _Axis, y: _Axis) -> dict[str, Any]:

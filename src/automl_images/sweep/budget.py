@@ -23,11 +23,13 @@ class Budget:
         trials: most trials, retries not counted.
         seconds: of work on the job, all its processes together; None: no limit.
         disk_bytes: of all trials' folders; None: no limit.
+        least_seconds: that a trial needs to be worth beginning; with less time left none is begun.
     """
 
     trials: int
     seconds: float | None = None
     disk_bytes: int | None = None
+    least_seconds: float = 0.0
 
 
 def seconds_used(folder: Path) -> float:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +28,7 @@ from automl_images.sweep.executors import Executor, RunningTrial
 from automl_images.sweep.progress import ProgressLines
 from automl_images.sweep.signals import StopSignals
 from automl_images.sweep.study import Asked, JobStudy
-from automl_images.sweep.trials import EVENTS, REQUEST, STOP, TrialOutcome, TrialRequest
+from automl_images.sweep.trials import CONSOLE, EVENTS, REQUEST, RESULT, STOP, TrialOutcome, TrialRequest
 
 if TYPE_CHECKING:
     import optuna
@@ -61,37 +60,35 @@ class TrialController:
     Args:
         folder: of the job; trial n lives in `<folder>/<n>`.
         study: the record of the trials.
-        propose: draws a configuration from Optuna's trial.
+        propose: draws a configuration from Optuna's trial, given the seconds that are left (None: no limit).
         make_request: turns number and configuration into what the trial's process needs; raises a `SettingsError` for
             a configuration that no model can have.
         executor: where trials run.
         tracker, job_run_id: where curves go.
         budget: when to end.
-        policy: name of the policy of early termination, for messages.
     """
 
     def __init__(
         self,
         folder: Path,
         study: JobStudy,
-        propose: Callable[[optuna.Trial], Mapping[str, Any]],
+        propose: Callable[[optuna.Trial, float | None], Mapping[str, Any]],
         make_request: Callable[[int, Mapping[str, Any]], TrialRequest],
         executor: Executor,
         tracker: Tracker,
         job_run_id: str,
         budget: Budget,
-        policy: str = "early termination",
     ) -> None:
         self.folder, self.study, self.propose, self.make_request = folder, study, propose, make_request
         self.executor, self.tracker, self.job_run_id = executor, tracker, job_run_id
-        self.budget, self.policy = budget, policy
+        self.budget = budget
         self._begun = self._noted = time.monotonic()
         self._used_before = seconds_used(folder)
         self._log = EventLog(folder / EVENTS)
         self._running: list[_Running] = []
         self._waiting: list[TrialRequest] = []
         self._outcomes: dict[int, TrialOutcome] = {}
-        self._causes: Counter[str] = Counter()
+        self._causes: dict[str, list[str]] = {}
         self._ending = ""
         self._signals = StopSignals(self._say)
         self._lines = ProgressLines()
@@ -150,24 +147,32 @@ class TrialController:
             return False
         while len(self._running) < self.executor.slots and (request := self._next()) is not None:
             self._start(request)
-        return bool(self._waiting) or len(self._outcomes) + len(self._running) < self.budget.trials
+        return bool(self._waiting) or self._may_ask()
+
+    def _may_ask(self) -> bool:
+        left = self._budget_left()
+        worthwhile = left is None or left >= self.budget.least_seconds
+        return worthwhile and len(self._outcomes) + len(self._running) < self.budget.trials
+
+    def _budget_left(self) -> float | None:
+        return None if self.budget.seconds is None else self.budget.seconds - self._used()
 
     def _why_to_end(self) -> str:
         if self._ending:
             return self._ending
-        if self.budget.seconds is not None and self._used() > self.budget.seconds:
+        if (left := self._budget_left()) is not None and left < 0:
             return "timeout_minutes reached"
         if (self.folder / CANCEL).exists():
             return "canceled"
-        cause, count = max(self._causes.items(), key=lambda item: item[1], default=("", 0))
-        return f"{count} trials died of the same cause: {cause}" if count >= SAME_CAUSE else ""
+        notes = max(self._causes.values(), key=len, default=[])
+        return f"{len(notes)} trials died of the same cause: {notes[-1]}" if len(notes) >= SAME_CAUSE else ""
 
     def _next(self) -> TrialRequest | None:
         if self._waiting:
             return self._waiting.pop(0)
-        while len(self._outcomes) + len(self._running) < self.budget.trials:
+        while self._may_ask():
             failpoint("sweep:before_ask")
-            asked = self.study.ask(self.propose)
+            asked = self.study.ask(lambda trial: self.propose(trial, self._budget_left()))
             failpoint(f"sweep:asked:{asked.number}")
             if (request := self._request(asked)) is not None:
                 return request
@@ -245,8 +250,8 @@ class TrialController:
         running.last_value = value
         number, epoch = running.request.number, int(event["epoch"])
         self.study.report(number, epoch, value)
-        if epoch < int(event["epochs"]) and not running.is_stopping and self.study.should_stop(number):
-            self._stop(running, f"stopped by {self.policy} at epoch {epoch} with {value:.3f}")
+        if epoch < int(event["epochs"]) and (reason := self.study.reason_to_stop(number)):
+            self._stop(running, reason)
 
     def _stop(self, running: _Running, reason: str) -> None:
         """Let a trial end at its next step and keep what it has."""
@@ -269,7 +274,8 @@ class TrialController:
             self._retry(running, outcome)
             return
         if died or outcomes.concerns_all(folder):
-            self._causes[outcomes.kind_of_cause(outcome.note)] += 1
+            self._causes.setdefault(outcomes.kind_of_cause(outcome.note), []).append(outcome.note)
+        self.tracker.log_files(running.run_id, [folder / name for name in (REQUEST, EVENTS, CONSOLE, RESULT)])
         self.tracker.end(running.run_id, outcome.status)
         self._record(request, outcome)
         self._say(f"{running.label}: {outcome.status}{f' ({outcome.note})' if outcome.note else ''}")
@@ -313,7 +319,8 @@ class TrialController:
             return None
         left = (self.budget.trials - len(self._outcomes)) / self.executor.slots
         guess = left * sum(o.seconds for o in self._outcomes.values()) / len(self._outcomes)
-        return guess if self.budget.seconds is None else max(0.0, min(guess, self.budget.seconds - self._used()))
+        limit = self._budget_left()
+        return guess if limit is None else max(0.0, min(guess, limit))
 
     def _used(self) -> float:
         return self._used_before + time.monotonic() - self._begun

@@ -61,6 +61,10 @@ class Distribution(abc.ABC):
     def value(self, point: Any) -> Any:
         """Return the hyper-parameter's value at a point."""
 
+    def point(self, value: Any) -> Any:
+        """Return the point of a value, where it is not the value itself."""
+        return value
+
     @abc.abstractmethod
     def ask(self, trial: BaseTrial, name: str) -> Point:
         """Return the point that a trial suggests under a name."""
@@ -103,6 +107,10 @@ class Choice(Distribution):
     def value(self, point: Any) -> Any:
         """Return the value whose point it is."""
         return self.values[self.points.index(point)]
+
+    def point(self, value: Any) -> Any:
+        """Return the point of one of the values."""
+        return self.points[self.values.index(value)]
 
     def ask(self, trial: BaseTrial, name: str) -> Point:
         """Return the point of a categorical parameter."""

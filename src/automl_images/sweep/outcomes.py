@@ -55,6 +55,7 @@ def outcome(request: TrialRequest, folder: Path, exit_code: int | None = None) -
         seconds=result.seconds,
         metrics={request.primary_metric: result.primary_metric} | _defined(result.metrics),
         score=result.primary_metric,
+        recipe=request.recipe,
         note=stop_reason(folder) if stopped else _end_in_words(result.status),
     )
 
@@ -111,6 +112,7 @@ def _unfinished(request: TrialRequest, folder: Path, exit_code: int | None) -> T
         seconds=sum(e.get("seconds", 0.0) for e in epochs),
         metrics=_defined(best["metrics"]) if best else {},
         score=best["metrics"][request.primary_metric] if best else None,
+        recipe=request.recipe,
         note=stopped if stopped and not failures else _cause(failures, folder, exit_code),
     )
 

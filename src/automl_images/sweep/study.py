@@ -20,9 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from automl_images.core.errors import JobError
 from automl_images.sweep.patience import patiently
+from automl_images.sweep.policies import NoTerminationOptions, build_pruner
 
 if TYPE_CHECKING:
     import optuna
+
+    from automl_images.sweep.policies.pruner import PolicyPruner
 
 STUDY_FILE = "study.db"
 CONFIGURATION, STATUS, NOTE = "configuration", "status", "note"
@@ -48,7 +51,8 @@ class JobStudy:
         folder: of the job.
         name: of the job; the study's name.
         url: of the database; None: SQLite in the job's folder.
-        sampler, pruner: Optuna's, or ours; the pruner None: nothing is stopped early.
+        sampler: None: of trials that ask for nothing.
+        pruner: None: nothing is stopped early.
 
     Raises:
         JobError: the database does not answer, is no study's, or another controller holds this study.
@@ -60,18 +64,19 @@ class JobStudy:
         name: str,
         url: str | None,
         sampler: optuna.samplers.BaseSampler | None = None,
-        pruner: optuna.pruners.BasePruner | None = None,
+        pruner: PolicyPruner | None = None,
     ) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._pruner = pruner or build_pruner(NoTerminationOptions())
         self.url = url or _sqlite_url(folder)
         self._study = patiently(
             lambda: optuna.create_study(
                 storage=_storage(self.url),
                 study_name=name,
                 sampler=sampler or optuna.samplers.RandomSampler(seed=0),
-                pruner=pruner or optuna.pruners.NopPruner(),
+                pruner=self._pruner,
                 direction="maximize",
                 load_if_exists=True,
             ),
@@ -107,9 +112,10 @@ class JobStudy:
         if math.isfinite(value) and epoch not in trial._cached_frozen_trial.intermediate_values:
             patiently(lambda: trial.report(value, epoch))
 
-    def should_stop(self, number: int) -> bool:
-        """Tell whether the policy of early termination gives the trial up."""
-        return patiently(self._trial(number).should_prune)
+    def reason_to_stop(self, number: int) -> str:
+        """Return why the policy of early termination gives the trial up; empty: it goes on."""
+        trial = self._trial(number)
+        return patiently(lambda: self._pruner.reason(self._study, trial.storage.get_trial(trial._trial_id)))
 
     def tell(self, number: int, status: str, value: float | None, note: str) -> None:
         """Close a trial; closing it twice changes nothing.

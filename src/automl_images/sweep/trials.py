@@ -36,6 +36,7 @@ class TrialRequest:
         data_hash: of both sides; the process refuses to train on other data.
         augmentation_plan: the plan's content.
         primary_metric: the yardstick; larger is better.
+        recipe: AutoMode's name for what is tried; empty in other jobs.
     """
 
     number: int
@@ -48,6 +49,7 @@ class TrialRequest:
     data_hash: str
     augmentation_plan: dict[str, Any]
     primary_metric: str
+    recipe: str = ""
 
     def save(self, folder: Path) -> None:
         """Write the request into the trial's folder."""
@@ -70,6 +72,7 @@ class TrialOutcome:
         epochs: finished; best_epoch: of the best weights, from 1; seconds: of training.
         metrics: at the best epoch; empty when none was reached.
         score: the primary metric at the best epoch; None: it came to none.
+        recipe: as requested.
         note: cause of a failure, why it was stopped, warnings about weights.
     """
 
@@ -83,6 +86,7 @@ class TrialOutcome:
     seconds: float = 0.0
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
     score: float | None = None
+    recipe: str = ""
     note: str = ""
 
     def as_row(self, primary_metric: str) -> dict[str, Any]:
@@ -95,6 +99,7 @@ class TrialOutcome:
             "epochs": self.epochs,
             "best_epoch": self.best_epoch,
             "seconds": round(self.seconds, 1),
+            **({"recipe": self.recipe} if self.recipe else {}),
             **self.hyperparameters,
             "note": self.note,
             "folder": str(self.folder),

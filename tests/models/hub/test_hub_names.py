@@ -67,11 +67,11 @@ def test_damaged_config(tmp_path, content, reason):
 @pytest.mark.parametrize(
     ("task", "model_type", "alternative"),
     [
-        ("image_classification", "bert", "vitb16r224"),
-        ("object_detection", "yolos", "yolov5"),
-        ("object_detection", "vit", "yolov5"),
-        ("instance_segmentation", "detr", "maskrcnn_resnet50_fpn"),
-        ("object_detection", None, "yolov5"),
+        ("image_classification", "bert", "efficientnet_lite0"),
+        ("object_detection", "yolos", "fasterrcnn_efficientnet_lite0_fpn"),
+        ("object_detection", "vit", "fasterrcnn_efficientnet_lite0_fpn"),
+        ("instance_segmentation", "detr", "maskrcnn_efficientnet_lite0_fpn"),
+        ("object_detection", None, "fasterrcnn_efficientnet_lite0_fpn"),
     ],
 )
 def test_type_that_is_not_offered_names_those_that_are(tmp_path, task, model_type, alternative):

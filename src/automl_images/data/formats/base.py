@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 from automl_images.core.errors import DataError
 from automl_images.core.registry import Registry
-from automl_images.data.findings import FindingLog
+from automl_images.data.findings import FindingLog, kind_of
 from automl_images.data.sources import ImageLocator, SourceOptions
 
 Box = tuple[float, float, float, float]
@@ -152,7 +152,8 @@ def number(value: Any) -> float:
         if isinstance(value, bool) or not math.isfinite(result := float(value)):
             raise ValueError
     except (TypeError, ValueError, OverflowError):
-        raise Malformed("ANNOTATION_ILL_FORMED", f"expected a number, got {type(value).__name__}", value) from None
+        got = "NaN, infinity or more than a number can hold" if type(value) in {int, float} else kind_of(value)
+        raise Malformed("ANNOTATION_ILL_FORMED", f"expected a number, got {got}", value) from None
     return result
 
 

@@ -64,7 +64,7 @@ class CocoReader(Reader):
     def _load(self) -> dict[str, Any]:
         document: Any
         try:
-            document, bom = strict_json.load(self._file)
+            document, bom = strict_json.load(self._file, finite=False)
         except strict_json.JsonError as error:
             where = f":{error.line}" if error.line else ""
             raise DataError(f"{self._file}{where} cannot be read as COCO: {error.code}: {error}.") from error
@@ -82,7 +82,7 @@ class CocoReader(Reader):
             if not isinstance(entry, dict) or "name" not in entry or not _is_id(entry.get("id")):
                 self.log.add("ID_MISSING", "a category needs an id and a name", self._file, value=entry)
             elif entry["id"] in names:
-                message = f"category id {entry['id']} is taken by {names[entry['id']]!r}"
+                message = f"category id {short(entry['id'])} is taken by {short(names[entry['id']])!r}"
                 self.log.add("CATEGORY_ID_DUPLICATE", message, self._file, item=entry["id"], value=entry["name"])
             else:
                 names[entry["id"]] = entry["name"]
@@ -98,7 +98,7 @@ class CocoReader(Reader):
             ):
                 self.log.add("ID_MISSING", "an image needs an id and a file_name", self._file, value=entry)
             elif entry["id"] in images:
-                message = f"image id {entry['id']} is taken by {images[entry['id']]['file_name']!r}"
+                message = f"image id {short(entry['id'])} is taken by {images[entry['id']]['file_name']!r}"
                 self.log.add("IMAGE_ID_DUPLICATE", message, self._file, item=entry["id"], value=entry["file_name"])
             else:
                 images[entry["id"]] = entry
@@ -116,7 +116,9 @@ class CocoReader(Reader):
             item = entry.get("id")
             if type(item) is int or type(item) is str:
                 if item in seen:
-                    self.log.add("ANNOTATION_ID_DUPLICATE", f"annotation id {item} is taken", self._file, item=item)
+                    self.log.add(
+                        "ANNOTATION_ID_DUPLICATE", f"annotation id {short(item)} is taken", self._file, item=item
+                    )
                 seen.add(item)
             siblings.append(self._object(entry, item))
         return objects

@@ -59,6 +59,8 @@ class CsvReader(Reader):
             text, bom = strict_json.decode(self._file.read_bytes())
             if bom:
                 self.log.add("FILE_BYTE_ORDER_MARK", "the file begins with a byte order mark", self._file, line=1)
+            if not text.strip():
+                raise DataError(f"{self._file} is empty: expected a header with an image column and a label column.")
             return self._parse(text)
         except (strict_json.JsonError, csv.Error) as error:
             raise DataError(f"{self._file} cannot be read as CSV: {error}.") from error

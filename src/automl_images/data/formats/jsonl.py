@@ -13,6 +13,7 @@ from typing import Any
 
 from automl_images.core.errors import DataError
 from automl_images.data import strict_json
+from automl_images.data.findings import kind_of
 from automl_images.data.formats.base import READERS, Malformed, RawObject, Reader, Sample, number, polygon_of, size
 from automl_images.data.sources import ImageLocator
 
@@ -120,7 +121,7 @@ class JsonlReader(Reader):
         if legacy and isinstance(label, dict):
             label = [label]
         if not isinstance(label, list):
-            problem = Malformed("LABEL_WRONG_TYPE", f"expected a list of objects, got {type(label).__name__}", label)
+            problem = Malformed("LABEL_WRONG_TYPE", f"expected a list of objects, got {kind_of(label)}", label)
             return [RawObject(None, problem=problem)]
         return [self._object(item, entry) for item, entry in enumerate(label)]
 
@@ -156,7 +157,7 @@ def _parse(text: str) -> dict[str, Any] | None:
     except strict_json.JsonError as error:
         raise Malformed(error.code, str(error), text[:100]) from error
     if not isinstance(row, dict):
-        raise Malformed("ROW_NOT_OBJECT", f"expected an object, got {type(row).__name__}", text[:100])
+        raise Malformed("ROW_NOT_OBJECT", f"expected an object, got {kind_of(row)}", text[:100])
     return row
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from automl_images.data.findings import short
 from automl_images.data.formats.base import Malformed
 from automl_images.data.images import MAX_PIXELS
 from automl_images.data.masks import MaskArray
@@ -36,7 +37,8 @@ def decode_mask(value: dict[str, Any], width: int | None, height: int | None) ->
     """
     if width is None or height is None or value.get("size") != [height, width]:
         found = value.get("size")
-        raise Malformed("MASK_SIZE_MISMATCH", f"a mask of the size {[height, width]} of the image is needed", found)
+        message = f"the mask must have the image's [height, width] {[height, width]}, got {short(found)}"
+        raise Malformed("MASK_SIZE_MISMATCH", message, found)
     if width * height > MAX_PIXELS:
         raise Malformed("MASK_INVALID", f"masks of more than {MAX_PIXELS:,} pixels are not decoded", value["size"])
     counts = _counts(value.get("counts"))

@@ -166,12 +166,14 @@ def _has_names(file: Path) -> bool:
 
 def _load_yaml(file: Path) -> dict[str, Any]:
     try:
-        settings = yaml.safe_load(strict_json.decode(file.read_bytes())[0])
+        text, _ = strict_json.decode(file.read_bytes())
+        settings = yaml.safe_load(text)
+        as_text = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - safer than safe: everything is text
     except (yaml.YAMLError, strict_json.JsonError, RecursionError, ValueError) as error:
         raise DataError(f"{file} is not YAML: {str(error) or type(error).__name__}.") from error
     if not isinstance(settings, dict) or "names" not in settings:
         raise DataError(f"{file}: expected `names`, a list of class names or a mapping of numbers to names.")
-    return settings
+    return {**settings, "names": as_text["names"]}  # a class called 3 or no is not a number or false
 
 
 def _names(value: Any, file: Path) -> dict[int, Any]:

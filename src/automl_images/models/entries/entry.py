@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from automl_images.core.registry import Registry
-from automl_images.models.weights import WeightSource
+from automl_images.models.weights import WeightSource, is_here
 
 if TYPE_CHECKING:  # the steps behind it take long to import
     from automl_images.augmentation.plan import Style
@@ -52,6 +52,17 @@ class ModelEntry:
 
 
 MODELS: Registry[ModelEntry] = Registry("model_name")
+
+
+def pretrained_here(task: str) -> list[str]:
+    """Return the models of the catalogue for a task of which some pretrained weights are on this machine."""
+    entries = [MODELS.get(name) for name in MODELS]
+    return [entry.name for entry in entries if task in entry.tasks and any(map(is_here, entry.sources))]
+
+
+def alternative(task: str) -> str:
+    """Return what to take where a model or its weights cannot be had, to stand after a verb such as `take`."""
+    return " or ".join(pretrained_here(task)[:3]) or "a model of `kedro model catalogue`"
 
 
 def register(entry: ModelEntry) -> None:

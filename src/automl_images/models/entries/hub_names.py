@@ -9,14 +9,14 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from automl_images.core.errors import SettingsError
-from automl_images.models.entries.entry import ModelEntry
+from automl_images.models.entries.classification import CLASSIFICATION
+from automl_images.models.entries.entry import ModelEntry, alternative
 from automl_images.models.hub.config import HubFiles, read_files, require_transformers
 from automl_images.models.weights import WeightSource
 
 if TYPE_CHECKING:  # the steps behind it take long to import
     from automl_images.augmentation.plan import Style
 
-CLASSIFICATION = ("image_classification", "image_classification_multilabel")
 LICENCE = "Apache-2.0"
 
 
@@ -30,7 +30,6 @@ class Kind:
         builder: in `models/hub/`.
         style: of augmentation.
         heads: names in the network of tensors that depend on the classes.
-        alternative: what to take where a model cannot be had.
     """
 
     tasks: tuple[str, ...]
@@ -38,7 +37,6 @@ class Kind:
     builder: str
     style: Style
     heads: tuple[str, ...]
-    alternative: str
 
 
 CLASSIFIERS = Kind(
@@ -47,7 +45,6 @@ CLASSIFIERS = Kind(
     "classification:build_classifier",
     "random_resized_crop",
     ("classifier.", "cls_classifier.", "distillation_classifier.", "head.", "dist_head."),
-    "vitb16r224",
 )
 DETECTORS = Kind(
     ("object_detection",),
@@ -61,7 +58,6 @@ DETECTORS = Kind(
         "model.enc_score_head.",
         "model.denoising_class_embed.",
     ),
-    "yolov5",
 )
 SEGMENTERS = Kind(
     ("instance_segmentation",),
@@ -69,7 +65,6 @@ SEGMENTERS = Kind(
     "instances:build_segmenter",
     "crop_expand_flip",
     ("class_predictor.", "criterion."),
-    "maskrcnn_resnet50_fpn",
 )
 KINDS = {task: kind for kind in (CLASSIFIERS, DETECTORS, SEGMENTERS) for task in kind.tasks}
 
@@ -82,13 +77,13 @@ def hub_entry(task: str, model_name: str) -> ModelEntry:
     """
     require_transformers()
     kind = KINDS[task]
-    files = read_files(model_name, kind.alternative)
+    files = read_files(model_name, alternative(task))
     model_type = files.config.get("model_type")
     known = kind.types or _classifiers()
     if model_type not in known:
         raise SettingsError(
             f"{model_name} is of the type {model_type!r}, which is not offered for {task}. "
-            f"Types that are: {', '.join(sorted(known))}. Take a model of these types, or {kind.alternative}."
+            f"Types that are: {', '.join(sorted(known))}. Take a model of these types, or {alternative(task)}."
         )
     weights = WeightSource("hub", model_name, "network", "unknown", f"Weights of {model_name}, new head.")
     return transformers_entry(model_name, kind, files, (weights,), f"The {model_type} network of transformers.")

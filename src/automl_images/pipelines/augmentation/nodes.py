@@ -10,17 +10,18 @@ from automl_images.core.types import Table
 from automl_images.jobs.options import JobOptions
 
 
-def plan_augmentation(options: JobOptions) -> dict[str, Any]:
-    """Return the augmentation plan of each style that the job's models use.
-
-    Runs first of all, so that a model or hyper-parameter that does not fit is told before any image is read.
-    """
+def plan_augmentation(options: JobOptions, portfolio: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the augmentation plan of each style that the job's models use."""
+    from automl_images.jobs.automode import recipes_for
     from automl_images.jobs.trials import configurations
     from automl_images.tasks import get_task
 
     task = get_task(options.task)
-    models = {c.model_name: c.hyperparameters for c in configurations(options, task)}
-    return task.augmentation_plans(models)
+    recipes = recipes_for(options, task, portfolio) if options.is_automode else []
+    plans: dict[str, Any] = {}
+    for found in configurations(options, task, [recipe.hyperparameters for recipe in recipes]):
+        plans |= task.augmentation_plans({found.model_name: found.hyperparameters})
+    return plans
 
 
 def preview_augmentation(training_data: Table, augmentation_plan: dict[str, Any], options: JobOptions) -> Image.Image:

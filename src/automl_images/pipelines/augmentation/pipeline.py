@@ -15,6 +15,7 @@ def create_pipeline() -> Pipeline:
                 plan_augmentation,
                 inputs={
                     "options": "params:options",
+                    "portfolio": "params:portfolio",
                 },
                 outputs="augmentation_plan",
                 name="plan_augmentation",

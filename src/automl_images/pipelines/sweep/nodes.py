@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import logging
-import time
 from typing import Any
 
 import pandas as pd
@@ -26,47 +24,38 @@ def run_trials(
     tracker: Tracker,
     options: JobOptions,
     job_name: str | None,
+    study_storage: str | None,
+    portfolio: dict[str, Any] | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train every trial of the job that is not finished yet.
 
     Returns:
         The leaderboard (a row a trial), and the curves (a row for each trial, epoch and metric).
     """
-    from automl_images.core.files import fingerprint
-    from automl_images.jobs.checkpoints import with_checkpoint
-    from automl_images.jobs.trials import about_job, trial_requests
-    from automl_images.sweep.controller import TrialController, python_command
+    from automl_images.jobs.sweep import open_sweep
     from automl_images.sweep.curves import curves
-    from automl_images.tasks import get_task
-    from automl_images.training.threads import cores_per_trial, environment_for_trial
 
-    task = get_task(options.task)
-    find_checkpoint = functools.partial(with_checkpoint, jobs=jobs, tracker=tracker)
-    requests = trial_requests(options, task, training_data, validation_data, augmentation_plan, find_checkpoint)
-    about = about_job(options, requests[0], augmentation_plan)
-    job, sentence = jobs.open(fingerprint(about), job_name, about)
-    LOG.info(sentence)
-    job.run_id = tracker.start_job(job.name, options.task, about["training_parameters"], job.run_id)
-    job.save()
-    concurrent = min(options.limits.max_concurrent_trials, len(requests))
-    controller = TrialController(
-        job.folder,
-        python_command("automl_images.tasks.run_trial"),
-        environment_for_trial(cores_per_trial(concurrent)),
-        tracker,
-        job.run_id,
-        concurrent,
-        time.monotonic() + 60 * options.limits.timeout_minutes,
-        task.primary_metric,
+    sweep = open_sweep(
+        options, training_data, validation_data, augmentation_plan, jobs, tracker, job_name, study_storage, portfolio
     )
-    with job.ending(lambda status: tracker.end(str(job.run_id), status)):
-        outcomes = controller.run(requests)
-    leaderboard = pd.DataFrame([{"job": job.name, **outcome.as_row(task.primary_metric)} for outcome in outcomes])
+    LOG.info(sweep.sentence)
+    outcomes = sweep.run()
+    metric = TASKS.get(options.task).primary_metric
+    leaderboard = pd.DataFrame([{"job": sweep.job.name, **outcome.as_row(metric)} for outcome in outcomes])
     return leaderboard, curves(outcomes)
 
 
-def plot_learning_curves(curves: pd.DataFrame, options: JobOptions) -> Any:
+def plot_learning_curves(curves: pd.DataFrame, trials: pd.DataFrame, options: JobOptions) -> Any:
     """Return the primary metric and the losses of all trials over epochs as a Plotly figure."""
-    from automl_images.reporting.charts import learning_curves
+    from automl_images.reporting.learning import learning_curves
 
-    return learning_curves(curves, TASKS.get(options.task).primary_metric)
+    return learning_curves(curves, TASKS.get(options.task).primary_metric, trials)
+
+
+def plot_sweep(trials: pd.DataFrame, learning_curves: Any, options: JobOptions) -> dict[str, Any]:
+    """Return the charts that compare trials as Plotly figures by name, and `page`, all of them as one HTML page."""
+    from automl_images.reporting.sweep_charts import interactive_page, sweep_figures
+
+    figures = sweep_figures(trials, TASKS.get(options.task).primary_metric)
+    shown = {"learning_curves": learning_curves, **figures} if len(trials) > 1 else figures
+    return {**figures, "page": interactive_page(shown, f"Sweep {trials['job'].iloc[0]}")}

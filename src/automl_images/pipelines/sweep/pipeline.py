@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from automl_images.pipelines.sweep.nodes import plot_learning_curves, run_trials
+from automl_images.pipelines.sweep.nodes import plot_learning_curves, plot_sweep, run_trials
 
 
 def create_pipeline() -> Pipeline:
@@ -21,6 +21,8 @@ def create_pipeline() -> Pipeline:
                     "tracker": "tracker",
                     "options": "params:options",
                     "job_name": "params:job_name",
+                    "study_storage": "params:study_storage",
+                    "portfolio": "params:portfolio",
                 },
                 outputs=["trials", "curves"],
                 name="run_trials",
@@ -29,10 +31,28 @@ def create_pipeline() -> Pipeline:
                 plot_learning_curves,
                 inputs={
                     "curves": "curves",
+                    "trials": "trials",
                     "options": "params:options",
                 },
                 outputs="learning_curves",
                 name="plot_learning_curves",
+            ),
+            Node(
+                plot_sweep,
+                inputs={
+                    "trials": "trials",
+                    "learning_curves": "learning_curves",
+                    "options": "params:options",
+                },
+                outputs={
+                    "parallel_coordinates": "sweep_parallel_coordinates",
+                    "scatter": "sweep_scatter",
+                    "scatter_3d": "sweep_scatter_3d",
+                    "importance": "sweep_importance",
+                    "effort": "sweep_effort",
+                    "page": "sweep_page",
+                },
+                name="plot_sweep",
             ),
         ]
     )

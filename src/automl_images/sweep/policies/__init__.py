@@ -1,13 +1,14 @@
 """Early termination: which running trials are not worth going on with.
 
 A policy is a class in a file of its own that registers itself in `POLICIES`; `policy.py` holds what all share. Its
-options join `EarlyTerminationOptions`, the type of the key `early_termination` of a job.
+options join `EarlyTerminationOptions`, the type of the key `early_termination` of a job. `build_pruner` makes an Optuna
+pruner of them, and imports Optuna only then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
@@ -15,10 +16,13 @@ from automl_images.core.errors import nearest, unknown_name
 from automl_images.sweep.policies.bandit import BanditOptions
 from automl_images.sweep.policies.hyperband import HyperbandOptions
 from automl_images.sweep.policies.median_stopping import MedianStoppingOptions
-from automl_images.sweep.policies.policy import POLICIES, NoTerminationOptions, Policy
+from automl_images.sweep.policies.policy import POLICIES, NoTerminationOptions
 from automl_images.sweep.policies.truncation_selection import TruncationSelectionOptions
 
-__all__ = ["POLICIES", "AnyPolicyOptions", "EarlyTerminationOptions", "NoTerminationOptions", "Policy", "build_policy"]
+if TYPE_CHECKING:
+    from automl_images.sweep.policies.pruner import PolicyPruner
+
+__all__ = ["POLICIES", "AnyPolicyOptions", "EarlyTerminationOptions", "NoTerminationOptions", "build_pruner"]
 
 AnyPolicyOptions = (
     BanditOptions | HyperbandOptions | MedianStoppingOptions | NoTerminationOptions | TruncationSelectionOptions
@@ -45,6 +49,8 @@ EarlyTerminationOptions = Annotated[AnyPolicyOptions, Field(discriminator="type"
 """A field of options: `{type: bandit, slack_factor: 0.1}`, a name alone, or null for none."""
 
 
-def build_policy(options: AnyPolicyOptions) -> Policy:
+def build_pruner(options: AnyPolicyOptions) -> PolicyPruner:
     """Return the pruner that options describe."""
-    return POLICIES.get(options.type)(options)
+    from automl_images.sweep.policies.pruner import PolicyPruner
+
+    return PolicyPruner(POLICIES.get(options.type)(options))

@@ -34,7 +34,8 @@ class Bandit(IntervalPolicy):
     options_type = BanditOptions
     options: BanditOptions
 
-    def _limit(self, own: Curve, others: Sequence[Curve], interval: int) -> float:
+    def limit(self, own: Curve, others: Sequence[Curve], interval: int) -> float:
+        """Return the best value up to the interval, less the slack."""
         best = max(curve.best(interval) for curve in (own, *others))
         if self.options.slack_amount:
             return best - self.options.slack_amount

@@ -34,13 +34,15 @@ class Hyperband(Policy):
     options_type = HyperbandOptions
     options: HyperbandOptions
 
-    def _is_due(self, before: int, last: int) -> bool:
+    def is_due(self, before: int, last: int) -> bool:
+        """Tell whether there is a rung after `before` and up to `last`."""
         rung = self.options.minimum_epochs
         while rung * self.options.reduction_factor <= last:
             rung *= self.options.reduction_factor
         return before < rung <= last
 
-    def _limit(self, own: Curve, others: Sequence[Curve], interval: int) -> float:
+    def limit(self, own: Curve, others: Sequence[Curve], interval: int) -> float:
+        """Return the lowest of the best values that go on."""
         compared = sorted((c.best(interval) for c in others if c.counts_at(interval)), reverse=True)
         kept = (len(compared) + 1) // self.options.reduction_factor
         return compared[kept - 1] if kept else NO_LIMIT

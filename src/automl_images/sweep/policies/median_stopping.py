@@ -28,6 +28,7 @@ class MedianStopping(IntervalPolicy):
     options_type = MedianStoppingOptions
     options: MedianStoppingOptions
 
-    def _limit(self, own: Curve, others: Sequence[Curve], interval: int) -> float:
+    def limit(self, own: Curve, others: Sequence[Curve], interval: int) -> float:
+        """Return the median of the averages up to the interval."""
         compared = [own, *(curve for curve in others if curve.counts_at(interval))]
         return statistics.median(curve.average(interval) for curve in compared)

@@ -29,7 +29,8 @@ class TruncationSelection(IntervalPolicy):
     options_type = TruncationSelectionOptions
     options: TruncationSelectionOptions
 
-    def _limit(self, own: Curve, others: Sequence[Curve], interval: int) -> float:
+    def limit(self, own: Curve, others: Sequence[Curve], interval: int) -> float:
+        """Return the lowest value that is above the share."""
         compared = [curve for curve in others if curve.counts_at(interval)]
         if self.options.exclude_finished_jobs:
             compared = [curve for curve in compared if not curve.complete]

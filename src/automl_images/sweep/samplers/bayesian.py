@@ -1,63 +1,125 @@
-"""Bayesian sampling: tree-structured Parzen estimators (Bergstra et al. 2011; multivariate: Falkner et al. 2018)."""
+"""Bayesian sampling: a Gaussian process a branch, and a fixed share of the trials for each branch by its rank.
+
+The process is Optuna's (Matérn kernel with one length scale a parameter, log expected improvement after Ament et al.
+2023; running trials count by what is expected of them). On the surfaces of `benchmarks/samplers.py` it is better than
+tree-structured Parzen estimators, which in conditional spaces were worse than chance. A process over all branches at
+once settles on the branch that happened to be lucky; ranks and shares do not.
+"""
 
 from __future__ import annotations
 
-import warnings
+import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import optuna
 from optuna.distributions import BaseDistribution
-from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler
+from optuna.trial import FixedTrial, TrialState
 
 from automl_images.sweep.samplers.random import RandomSampler
-from automl_images.sweep.space import SearchSpace
+from automl_images.sweep.space import BRANCH, SearchSpace
 
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
 STARTUP_TRIALS = 10
-"""So many trials are drawn evenly before the first is chosen by what came of others."""
+"""So many trials are drawn at random before the first is chosen by what came of others."""
+
+LEAST_IN_BRANCH = 4
+"""So many trials of a branch must have ended before its values are chosen by what came of them."""
 
 
 class BayesianSampler(BaseSampler):
-    """Chooses where good trials were denser than bad ones.
+    """Draws at random at first, the branches in turn; then goes where the process expects the largest improvement.
 
-    Hyper-parameters that occur together form one joint density, so conditional spaces need nothing special. Running
-    trials count as bad (constant liar), which keeps concurrent trials apart; pruned ones count by their last value.
-    Until `STARTUP_TRIALS` have ended, and for parameters that no ended trial has, points are Sobol's.
+    From then on the branch with the best trial gets half of the trials, the second best a quarter, the third an eighth
+    and so on: no branch is given up for one unlucky draw, and few trials go to bad ones. Trials that were stopped early
+    count by their last value; failed ones only as tried.
 
     Args:
         space: that the trials are asked for.
         seed: of the sweep.
+        startup_trials: trials that must have ended before what came of them counts.
     """
 
-    def __init__(self, space: SearchSpace, seed: int) -> None:
-        self._start = RandomSampler(space, seed, "sobol")
+    def __init__(self, space: SearchSpace, seed: int, startup_trials: int = STARTUP_TRIALS) -> None:
+        self._space = space
         self._seed = seed
-        self._current: dict[int, TPESampler] = {}
+        self._startup_trials = startup_trials
+        self._random = RandomSampler(space, seed)
+        middle = FixedTrial({name: distribution.at(0.5) for name, distribution in space.parameters.items()})
+        for name, distribution in space.parameters.items():
+            distribution.ask(middle, name)
+        self._distributions = middle.distributions
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return the parameters that ended trials know."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # group
-            # A sampler of its own for each trial: its choice does not depend on how many this process made before.
-            seed = int(np.random.SeedSequence([self._seed, trial.number]).generate_state(1)[0])
-            tpe = TPESampler(
-                n_startup_trials=STARTUP_TRIALS, multivariate=True, group=True, constant_liar=True, seed=seed
-            )
-        self._current[trial.number] = tpe
-        return tpe.infer_relative_search_space(study, trial)
+        """Return the parameters: all that the trial could be asked for."""
+        return dict(self._distributions)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return the points of these parameters."""
-        return self._current.pop(trial.number).sample_relative(study, trial, search_space)
+        """Return the branch, and its points where enough trials of it have ended."""
+        others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
+        started = sum(_score(t) is not None for t in others) >= self._startup_trials
+        chosen: dict[str, Any] = {}
+        if BRANCH in self._distributions:
+            chosen[BRANCH] = self._branch(others, by_rank=started)
+        mine = [t for t in others if t.params.get(BRANCH, 0) == chosen.get(BRANCH, 0)]
+        if started and sum(_score(t) is not None for t in mine) >= min(LEAST_IN_BRANCH, self._startup_trials):
+            chosen |= self._improvement(mine, chosen.get(BRANCH, 0), trial.number)
+        return chosen
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Return an evenly drawn point of another parameter."""
-        return self._start.draw(trial.number, param_name)
+        """Return a random point of another parameter."""
+        return self._random.draw(trial.number, param_name)
+
+    def _branch(self, others: Iterable[FrozenTrial], by_rank: bool) -> int:
+        """Return the branch that lacks most of its share of the trials."""
+        number = len(self._space.branches)
+        tried, best = [0] * number, [-math.inf] * number
+        for trial in others:
+            if BRANCH in trial.params:
+                index = trial.params[BRANCH]
+                score = _score(trial)
+                tried[index] += 1
+                best[index] = max(best[index], -math.inf if score is None else score)
+        if not by_rank:
+            return tried.index(min(tried))
+        ranked = sorted(range(number), key=lambda index: -best[index])
+        lacks = {index: (sum(tried) + 1) / 2 ** (rank + 1) - tried[index] for rank, index in enumerate(ranked)}
+        return max(ranked, key=lambda index: lacks[index])
+
+    def _improvement(self, trials: Iterable[FrozenTrial], branch: int, number: int) -> dict[str, Any]:
+        """Return the points of a branch's parameters that promise most after its trials."""
+        names = set(self._space.branches[branch].names.values())
+        distributions = {n: d for n, d in self._distributions.items() if n in names and not d.single()}
+        if not distributions:
+            return {}
+        # A process of its own for each trial: its choice does not depend on how many were made before it.
+        seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
+        study = optuna.create_study(direction="maximize", sampler=GPSampler(seed=seed, n_startup_trials=0))
+        for trial in trials:
+            score = _score(trial)
+            if distributions.keys() <= trial.params.keys() and (score is not None or not trial.state.is_finished()):
+                study.add_trial(
+                    optuna.create_trial(
+                        state=TrialState.RUNNING if score is None else TrialState.COMPLETE,
+                        value=score,
+                        params={name: trial.params[name] for name in distributions},
+                        distributions=distributions,
+                    )
+                )
+        return study.ask(distributions).params
+
+
+def _score(trial: FrozenTrial) -> float | None:
+    """Return the value of a trial that ended; None: it runs, or failed, or was stopped before its first value."""
+    if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED) or not trial.values:
+        return None
+    return trial.values[0] if math.isfinite(trial.values[0]) else None

@@ -1,0 +1,167 @@
+"""AutoMode of a job: gathers recipes for its data and this machine, probes their models, and plans.
+
+What is decided from the probes stands in `sweep/automode/`; here it meets tasks, models and the job's parameters.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from automl_images.core.errors import SettingsError, TrainingError
+from automl_images.core.files import fingerprint, read_json, write_json
+from automl_images.core.hyperparameters import canonical
+from automl_images.core.types import Table
+from automl_images.data.summary import summarise
+from automl_images.jobs.options import JobOptions
+from automl_images.jobs.trials import Requests, configuration
+from automl_images.models.entries.entry import MODELS
+from automl_images.models.weights import may_be_had
+from automl_images.sweep.automode.plan import AutoModePlan, Candidate, make_plan
+from automl_images.sweep.automode.portfolio import DataFacts, Recipe, hardware_class, parse_portfolio
+from automl_images.sweep.automode.probe import run_probe
+from automl_images.sweep.executors import python_command
+from automl_images.tasks.base import TaskAdapter
+from automl_images.training.threads import cores_per_trial, environment_for_trial
+
+LOG = logging.getLogger(__name__)
+PLAN, PROBES = "automode.json", "probes"
+PROGRAM = "automl_images.tasks.run_probe"
+DEFAULT = "default"
+PROBE_SECONDS = 600.0
+PROBE_SHARE = 0.2
+"""Largest share of the time that one probe may take."""
+_COSTLY = ("model_size", "image_size", "min_size", "max_size", "training_crop_size", "training_batch_size")
+"""Hyper-parameters by which the cost of a model differs."""
+
+
+def recipes_for(options: JobOptions, task: TaskAdapter, portfolio: Mapping[str, Any] | None) -> list[Recipe]:
+    """Return the default recipe of the job and those of the portfolio that its fixed parameters leave open.
+
+    A recipe that names another value than `training_parameters` fixes is left out: what the user fixed holds.
+
+    Args:
+        options: of the job.
+        task: its adapter.
+        portfolio: task to recipes, as in `conf/base/parameters_portfolio.yml`.
+
+    Raises:
+        SettingsError: the portfolio or a parameter of the job is not legal.
+    """
+    known_recipes = parse_portfolio(f"portfolio.{task.name}", (portfolio or {}).get(task.name))
+    fixed = canonical(options.training_parameters)
+    chosen = configuration(options, task, {})
+    default = {"model_name": chosen.model_name, **{k: v for k, v in fixed.items() if k != "model_name"}}
+    same_model = [r for r in known_recipes if r.hyperparameters["model_name"] == chosen.model_name]
+    search = same_model[0].search if same_model else {}
+    known = {name: chosen.hyperparameters[name] for name in search if name in chosen.hyperparameters}
+    open_search = {name: search[name] for name in known if name not in fixed}
+    first = Recipe(name=DEFAULT, hyperparameters={**default, **known, **fixed}, search=open_search)
+    return [first, *(recipe for recipe in known_recipes if _agrees(recipe, fixed))]
+
+
+def data_facts(training: Table, validation: Table, kind: str) -> DataFacts:
+    """Return what AutoMode looks at; `kind` is the task's kind of labels."""
+    summary = summarise(training.rows, kind, [])
+    sizes = summary.get("image_sizes") or {}
+    return DataFacts(
+        training_images=len(training.rows),
+        validation_images=len(validation.rows),
+        classes=len(summary["classes"]),
+        image_side=max((sizes[side]["median"] for side in sizes), default=0.0),
+        object_side=(summary.get("box_sizes") or {}).get("side", {}).get("median", 0.0),
+    )
+
+
+def plan_automode(
+    folder: Path, requests: Requests, recipes: Sequence[Recipe], slots: int, seconds_left: float | None
+) -> AutoModePlan:
+    """Return the plan of a job: the one it has, else a new one after probing every distinct model.
+
+    Args:
+        folder: of the job.
+        requests: makes the requests of trials.
+        recipes: the default first.
+        slots: trials at once.
+        seconds_left: of the job; None: no limit.
+
+    Raises:
+        TrainingError: nothing fits into the time.
+    """
+    if (folder / PLAN).is_file():
+        return AutoModePlan.from_dict(read_json(folder / PLAN))
+    facts = data_facts(requests.training, requests.validation, requests.task.label_kind)
+    LOG.info("AutoMode: %s; %d recipes to look at, one probe a model.", _words(facts), len(recipes))
+    candidates = list(_candidates(folder, requests, recipes, facts, slots, seconds_left))
+    plan = make_plan(candidates, facts, requests.options.limits.max_trials, slots, seconds_left)
+    for line in plan.table():
+        LOG.info("AutoMode: %s", line)
+    if not plan.tried:
+        raise TrainingError(
+            "AutoMode found nothing that fits into the time:\n  "
+            + "\n  ".join(plan.table())
+            + "\nRaise limits.timeout_minutes, or choose a smaller model_name."
+        )
+    write_json(folder / PLAN, plan.as_dict())
+    shutil.rmtree(folder / PROBES, ignore_errors=True)
+    return plan
+
+
+def _candidates(
+    folder: Path,
+    requests: Requests,
+    recipes: Sequence[Recipe],
+    facts: DataFacts,
+    slots: int,
+    seconds_left: float | None,
+) -> Iterator[Candidate]:
+    """Yield every recipe with what its model costs; equal configurations are looked at once."""
+    hardware, seen = hardware_class(), set()
+    environment = environment_for_trial(cores_per_trial(slots))
+    limit = PROBE_SECONDS if seconds_left is None else min(PROBE_SECONDS, PROBE_SHARE * seconds_left)
+    for recipe in recipes:
+        if recipe.name != DEFAULT and (hardware not in recipe.hardware or not recipe.when.hold(facts)):
+            continue
+        values = dict(recipe.hyperparameters)
+        try:
+            request = requests(0, values)
+        except SettingsError as error:
+            yield Candidate(recipe.name, values, {}, 1, None, str(error).splitlines()[0])
+            continue
+        identity = fingerprint([request.model_name, request.hyperparameters])
+        if identity in seen:
+            continue
+        seen.add(identity)
+        epochs = int(request.hyperparameters["number_of_epochs"])
+        problem = "" if recipe.name == DEFAULT else _without_weights(request.model_name)
+        probe = None
+        if not problem:
+            costly = {name: request.hyperparameters.get(name) for name in _COSTLY}
+            place = folder / PROBES / fingerprint({**costly, "model_name": request.model_name})[:12]
+            place.mkdir(parents=True, exist_ok=True)
+            request.save(place)
+            probe, problem = run_probe(place, python_command(PROGRAM)(place), environment, limit)
+        yield Candidate(recipe.name, values, recipe.search, epochs, probe, problem)
+
+
+def _without_weights(model_name: str) -> str:
+    """Return why a model would begin with random weights, or nothing."""
+    sources = MODELS.get(model_name).sources if model_name in MODELS else ()
+    return "" if any(map(may_be_had, sources)) else "its pretrained weights are not to be had here"
+
+
+def _agrees(recipe: Recipe, fixed: Mapping[str, Any]) -> bool:
+    given = canonical(recipe.hyperparameters)
+    return all(given.get(name, value) == value for name, value in fixed.items())
+
+
+def _words(facts: DataFacts) -> str:
+    parts = [f"{facts.training_images} training images", f"{facts.classes} classes"]
+    if facts.image_side:
+        parts.append(f"images of {facts.image_side:.0f} pixels")
+    if facts.object_side:
+        parts.append(f"objects of {facts.object_side:.0f} pixels")
+    return ", ".join(parts)

@@ -1,0 +1,225 @@
+"""What AutoMode will try: which recipes fit the time, with how many epochs, and what is searched after them.
+
+Blind to tasks. A probe (`probe.py`) has measured each model; from that follow seconds an epoch, and from those the
+epochs that every recipe can have. The plan is kept with the job, so that a resumed one goes on with the same plan.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from automl_images.core.hyperparameters import canonical
+from automl_images.sweep.automode.portfolio import DataFacts
+from automl_images.sweep.automode.probe import Probe
+from automl_images.sweep.space import SearchSpace
+
+LEAST_EPOCHS = 3
+LEAST_SHARE = 0.4
+"""A recipe that would get less than this share of its epochs is left out rather than half trained."""
+DEFAULT_SHARE, RECIPE_SHARE = 0.5, 0.34
+"""Largest shares of the time that the default recipe, and each other one, may take."""
+MARGIN = 1.15
+"""Predictions are multiplied by it: machines are shared, and late epochs are rarely faster than the probe."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Candidate:
+    """A recipe before it is known whether it fits.
+
+    Attributes:
+        name: of the recipe.
+        configuration: `model_name` and hyper-parameters that differ from the defaults.
+        search: distributions around it.
+        epochs: that it asks for.
+        probe: what its model costs here; None: the probe failed.
+        problem: why it cannot be tried at all; empty: it can.
+    """
+
+    name: str
+    configuration: dict[str, Any]
+    search: dict[str, Any]
+    epochs: int
+    probe: Probe | None
+    problem: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PlannedRecipe:
+    """A recipe and what becomes of it.
+
+    Attributes:
+        epochs: that it gets; 0: it is left out.
+        epochs_asked: that it would have with time enough.
+        seconds_per_epoch, startup_seconds: predicted, without margin; None: unknown.
+        memory_bytes: peak of the probe's process, on the GPU where there is one; None: unknown.
+        reason: why it is left out or shortened.
+    """
+
+    name: str
+    configuration: dict[str, Any]
+    search: dict[str, Any]
+    epochs: int
+    epochs_asked: int
+    seconds_per_epoch: float | None
+    startup_seconds: float | None
+    memory_bytes: int | None
+    reason: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """Return the predicted length of a trial with its epochs, margin included."""
+        return predicted(self.startup_seconds or 0.0, self.seconds_per_epoch or 0.0, self.epochs)
+
+    def leads_to(self, configuration: Mapping[str, Any]) -> bool:
+        """Tell whether a configuration lies in the recipe's branch of the space."""
+        open_names = {*self.search, "number_of_epochs"}
+        return all(configuration.get(k) == v for k, v in canonical(self.configuration).items() if k not in open_names)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AutoModePlan:
+    """What AutoMode will try, in order; the default recipe comes first where it fits.
+
+    Attributes:
+        recipes: all that were considered.
+        budget_seconds: of the job when it was planned; None: no limit.
+    """
+
+    recipes: tuple[PlannedRecipe, ...]
+    budget_seconds: float | None
+
+    @property
+    def tried(self) -> list[PlannedRecipe]:
+        """Return the recipes that fit."""
+        return [recipe for recipe in self.recipes if recipe.epochs]
+
+    def space(self) -> SearchSpace:
+        """Return the space of all recipes that fit: one branch each."""
+        return SearchSpace.parse([self._branch(recipe) for recipe in self.tried])
+
+    def starts(self) -> list[dict[str, Any]]:
+        """Return for each recipe that fits its own point in the space, by parameter name of the study."""
+        space, found = self.space(), []
+        for index, (recipe, branch) in enumerate(zip(self.tried, space.branches, strict=True)):
+            points = {branch.names[name]: recipe.configuration[name] for name in branch.sampled}
+            found.append({"search_space": index, **points} if len(self.tried) > 1 else points)
+        return found
+
+    def name_of(self, trial_number: int) -> str:
+        """Return the recipe that trial `trial_number` tries, or `search`."""
+        return self.tried[trial_number].name if trial_number < len(self.tried) else "search"
+
+    def epochs_for(self, configuration: Mapping[str, Any], seconds_left: float | None) -> int:
+        """Return the epochs that fit into what is left of the time, at least `LEAST_EPOCHS`."""
+        recipe = next(recipe for recipe in self.tried if recipe.leads_to(configuration))
+        planned = int(configuration["number_of_epochs"])
+        if seconds_left is None or not recipe.seconds_per_epoch:
+            return planned
+        fit = affordable_epochs(recipe.startup_seconds or 0.0, recipe.seconds_per_epoch, seconds_left)
+        return max(min(planned, LEAST_EPOCHS), min(planned, fit))
+
+    def least_seconds(self) -> float:
+        """Return how long the shortest trial that is worth beginning takes."""
+        return min(
+            (
+                predicted(r.startup_seconds or 0.0, r.seconds_per_epoch or 0.0, least_epochs(r.epochs_asked))
+                for r in self.tried
+            ),
+            default=0.0,
+        )
+
+    def table(self) -> list[str]:
+        """Return lines for people: each recipe, what it costs and whether it is tried."""
+        lines = []
+        for recipe in self.recipes:
+            cost = (
+                "not measured"
+                if recipe.seconds_per_epoch is None
+                else f"{recipe.seconds_per_epoch:.1f} s an epoch, {(recipe.memory_bytes or 0) / 2**30:.1f} GiB"
+            )
+            verdict = f"{recipe.epochs} epochs, about {recipe.seconds / 60:.1f} min" if recipe.epochs else "left out"
+            reason = f" ({recipe.reason})" if recipe.reason else ""
+            lines.append(f"{recipe.name}: {recipe.configuration['model_name']}, {cost}: {verdict}{reason}")
+        return lines
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a JSON-serialisable dictionary."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> AutoModePlan:
+        """Return the plan that `as_dict` described."""
+        return cls(tuple(PlannedRecipe(**recipe) for recipe in values["recipes"]), values["budget_seconds"])
+
+    def _branch(self, recipe: PlannedRecipe) -> dict[str, Any]:
+        return {**recipe.configuration, "number_of_epochs": recipe.epochs, **recipe.search}
+
+
+def make_plan(
+    candidates: Sequence[Candidate], facts: DataFacts, trials: int, slots: int, budget_seconds: float | None
+) -> AutoModePlan:
+    """Decide which candidates are tried and with how many epochs.
+
+    Args:
+        candidates: the default recipe first, then by rank.
+        facts: of the data.
+        trials: most trials; later recipes beyond them are left out.
+        slots: trials at once.
+        budget_seconds: left for all trials; None: no limit.
+    """
+    planned: list[PlannedRecipe] = []
+    for number, candidate in enumerate(candidates):
+        share = None
+        if budget_seconds is not None:
+            most = DEFAULT_SHARE if number == 0 else RECIPE_SHARE
+            share = max(budget_seconds * most, budget_seconds * slots / trials)
+        recipe = _planned(candidate, facts, share)
+        if recipe.epochs and sum(r.epochs > 0 for r in planned) >= trials:
+            recipe = dataclasses.replace(recipe, epochs=0, reason=f"max_trials is {trials}")
+        planned.append(recipe)
+    return AutoModePlan(tuple(planned), budget_seconds)
+
+
+def predicted(startup_seconds: float, seconds_per_epoch: float, epochs: int) -> float:
+    """Return the predicted seconds of a trial, margin included."""
+    return MARGIN * (startup_seconds + seconds_per_epoch * epochs)
+
+
+def affordable_epochs(startup_seconds: float, seconds_per_epoch: float, seconds: float) -> int:
+    """Return the epochs that fit into a time, margin included."""
+    return max(0, math.floor((seconds / MARGIN - startup_seconds) / seconds_per_epoch))
+
+
+def least_epochs(epochs: int) -> int:
+    """Return the fewest epochs with which a recipe of `epochs` is worth its time."""
+    return min(epochs, max(LEAST_EPOCHS, math.ceil(LEAST_SHARE * epochs)))
+
+
+def _planned(candidate: Candidate, facts: DataFacts, seconds: float | None) -> PlannedRecipe:
+    epochs, reason = candidate.epochs, candidate.problem
+    per_epoch = startup = memory = None
+    if candidate.probe is not None:
+        per_epoch, startup = candidate.probe.seconds_per_epoch(facts), candidate.probe.startup_seconds
+        memory = candidate.probe.memory_bytes
+        if seconds is not None:
+            fit = affordable_epochs(startup, per_epoch, seconds)
+            if fit < least_epochs(epochs):
+                least = predicted(startup, per_epoch, least_epochs(epochs)) / 60
+                reason = f"needs {least:.0f} minutes at least, gets {seconds / 60:.0f}"
+            elif fit < epochs:
+                epochs, reason = fit, f"shortened from {epochs} epochs to fit the time"
+    left_out = bool(candidate.problem) or reason.startswith("needs")
+    return PlannedRecipe(
+        candidate.name,
+        candidate.configuration,
+        candidate.search,
+        0 if left_out else epochs,
+        candidate.epochs,
+        per_epoch,
+        startup,
+        memory,
+        reason,
+    )

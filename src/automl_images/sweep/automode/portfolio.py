@@ -1,0 +1,106 @@
+"""Recipes: configurations that measured well, with what data and hardware they suit and where to search around them.
+
+The portfolio is data (`conf/base/parameters_portfolio.yml`), written by `benchmarks/portfolio.py` from what it measured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from automl_images.core.errors import SettingsError
+from automl_images.core.options import Options
+
+Hardware = Literal["cpu", "small_gpu", "large_gpu"]
+LARGE_GPU_BYTES = 20 * 1024**3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DataFacts:
+    """What is known of the data before anything is trained.
+
+    Attributes:
+        training_images, validation_images, classes: counts.
+        image_side: median of the longer sides, in pixels; 0: unknown.
+        object_side: median of the roots of the boxes' areas, in pixels; 0: unknown, or a task without objects.
+    """
+
+    training_images: int
+    validation_images: int
+    classes: int
+    image_side: float = 0.0
+    object_side: float = 0.0
+
+
+class Conditions(Options):
+    """Data that a recipe is for; a bound that is not given always holds."""
+
+    images_from: int = Field(default=0, ge=0, description="least training images")
+    images_below: int | None = Field(default=None, description="training images, excluded")
+    classes_from: int = Field(default=0, ge=0)
+    object_side_below: float | None = Field(default=None, description="median side of objects in pixels, excluded")
+    image_side_from: float = Field(default=0.0, ge=0, description="median longer side of images in pixels")
+
+    def hold(self, facts: DataFacts) -> bool:
+        """Tell whether the data is of that kind."""
+        return (
+            facts.training_images >= self.images_from
+            and (self.images_below is None or facts.training_images < self.images_below)
+            and facts.classes >= self.classes_from
+            and facts.image_side >= self.image_side_from
+            and (self.object_side_below is None or 0 < facts.object_side < self.object_side_below)
+        )
+
+
+class Recipe(Options):
+    """One configuration to try.
+
+    Attributes:
+        name: shown to people.
+        hardware: classes of machines that it is for.
+        when: data that it is for.
+        hyperparameters: `model_name` and what differs from its defaults.
+        search: distributions, in the grammar of a search space, in which to search around it later; the recipe's own
+            value is the first that is tried.
+    """
+
+    name: str
+    hardware: tuple[Hardware, ...] = ("cpu", "small_gpu", "large_gpu")
+    when: Conditions = Conditions()
+    hyperparameters: dict[str, Any]
+    search: dict[str, Any] = Field(default_factory=dict)
+
+
+def parse_portfolio(path: str, given: Sequence[Mapping[str, Any]] | None) -> list[Recipe]:
+    """Return the recipes of a task, best first.
+
+    Args:
+        path: where they stand, for messages.
+        given: their plain values.
+
+    Raises:
+        SettingsError: a key is unknown or missing; the message holds its path.
+    """
+    try:
+        recipes = TypeAdapter(list[Recipe]).validate_python(given or [])
+    except ValidationError as error:
+        mistake = error.errors()[0]
+        where = ".".join([path, *(str(part) for part in mistake["loc"])])
+        raise SettingsError(f"{where}: {mistake['msg']}, got {mistake['input']!r}") from None
+    for recipe in recipes:
+        missing = {"model_name", *recipe.search} - set(recipe.hyperparameters)
+        if missing:
+            raise SettingsError(f"{path}.{recipe.name}.hyperparameters has no {', '.join(sorted(missing))}.")
+    return recipes
+
+
+def hardware_class() -> Hardware:
+    """Return the kind of this machine by the memory of its first GPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return "cpu"
+    return "large_gpu" if torch.cuda.get_device_properties(0).total_memory >= LARGE_GPU_BYTES else "small_gpu"

@@ -1,0 +1,52 @@
+"""AutoMode's sampler: the recipes of a portfolio in their order, then a Bayesian search around those that were good."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+
+from automl_images.sweep.samplers.bayesian import BayesianSampler
+from automl_images.sweep.space import SearchSpace
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+
+class PortfolioSampler(BaseSampler):
+    """Trial n is start n while there are starts; later ones are chosen by what came of the earlier.
+
+    Args:
+        space: that the trials are asked for.
+        starts: for each of the first trials its values, by parameter name of the study.
+        seed: of the search.
+    """
+
+    def __init__(self, space: SearchSpace, starts: Sequence[Mapping[str, Any]], seed: int) -> None:
+        self._space = space
+        self._starts = list(starts)
+        self._search = BayesianSampler(space, seed, startup_trials=len(self._starts))
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the parameters that ended trials know, once all starts were made."""
+        return {} if self._is_start(trial) else self._search.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the points of these parameters."""
+        return {} if self._is_start(trial) else self._search.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Return the start's value of a parameter, or an evenly drawn one."""
+        if self._is_start(trial):
+            return self._space.parameters[param_name].point(self._starts[trial.number][param_name])
+        return self._search.sample_independent(study, trial, param_name, param_distribution)
+
+    def _is_start(self, trial: FrozenTrial) -> bool:
+        return trial.number < len(self._starts)
