@@ -1,16 +1,19 @@
 """Write the generated pages of the documentation, or check that they are up to date.
 
-python docs/generate.py           writes docs/hyperparameters.md
+python docs/generate.py           writes docs/hyperparameters.md, models.md and parameters.schema.json
 python docs/generate.py --check   exits with 1 when a page is stale
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 from automl_images.core.files import write_text
 from automl_images.core.hyperparameters import TABLE, Hyperparameter
+from automl_images.core.hyperparameters.words import defaults_of, range_of
+from automl_images.jobs.schema import parameters_schema
 from automl_images.models import catalogue
 
 DOCS = Path(__file__).parent
@@ -23,7 +26,11 @@ def hyperparameters_page() -> str:
         "",
         "Generated from `src/automl_images/core/hyperparameters/` by `docs/generate.py`; do not edit.",
         "They stand in `training_parameters` (fixed) and `search_space` (sampled) of a task's parameters file.",
-        "Both spellings are accepted. Names marked with + are additions to Azure's list.",
+        "Both spellings are accepted. Names marked with + are additions to Azure's list. Where a model belongs to",
+        "several groups under default, the first counts. `kedro model hyperparameters --model NAME` prints those of one",
+        "model.",
+        "[parameters.schema.json](parameters.schema.json) is the schema of the files: with the first line",
+        "`# yaml-language-server: $schema=../../docs/parameters.schema.json` editors complete and check them.",
         "",
         "| name | other spellings | type and range | default | applies to | meaning |",
         "|---|---|---|---|---|---|",
@@ -55,29 +62,19 @@ def models_page() -> str:
     return "\n".join([*lines, ""])
 
 
-PAGES = {"hyperparameters.md": hyperparameters_page, "models.md": models_page}
+def schema_page() -> str:
+    """Return the JSON schema of parameters files."""
+    return json.dumps(parameters_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+PAGES = {"hyperparameters.md": hyperparameters_page, "models.md": models_page, "parameters.schema.json": schema_page}
 
 
 def _row(row: Hyperparameter) -> str:
     name = f"`{row.name}`{' +' if row.ours else ''}"
     aliases = ", ".join(f"`{alias}`" for alias in row.aliases)
-    defaults = [_text(row.default), *(f"{models.words}: {_text(value)}" for models, value in row.defaults)]
-    cells = (name, aliases, _range(row), "; ".join(defaults), row.applies_to.words, row.meaning)
+    cells = (name, aliases, range_of(row), defaults_of(row), row.applies_to.words, row.meaning)
     return f"| {' | '.join(cells)} |"
-
-
-def _range(row: Hyperparameter) -> str:
-    if row.choices:
-        return ", ".join(row.choices)
-    if row.minimum is None and row.maximum is None:
-        return {"json": "JSON object", "grid": "text such as 3x2"}.get(row.kind, row.kind)
-    high = "∞" if row.maximum is None else f"{row.maximum:g}"
-    end = ")" if row.maximum is None or row.open_maximum else "]"
-    return f"{row.kind} in [{row.minimum or 0:g}, {high}{end}"
-
-
-def _text(value: object) -> str:
-    return "not set" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _advanced_settings() -> list[str]:

@@ -20,7 +20,7 @@ from automl_images.core.errors import DataError, SettingsError, unknown_name
 from automl_images.core.hyperparameters import canonical
 from automl_images.core.tracking import NullTracker
 from automl_images.integrations.mlflow import MLflowTracker
-from automl_images.jobs.options import parse_job_options
+from automl_images.jobs.options import RUN_PARAMETERS, parse_job_options
 from automl_images.jobs.summary import closing_words, resume_words
 from automl_images.tasks import TASKS
 
@@ -86,7 +86,7 @@ def check_parameters(params: dict[str, Any]) -> None:
     Raises:
         SettingsError: unknown key (with the nearest known one) or illegal value, with its path.
     """
-    known = {*TASKS, "job_name", "data_root", "portfolio", "study_storage"}
+    known = {*TASKS, *RUN_PARAMETERS}
     for key in params:
         if key not in known:
             raise SettingsError(unknown_name("parameter", key, known))

@@ -115,6 +115,13 @@ CURATED = {
 }
 
 
+@pytest.mark.parametrize("name", CURATED.values())
+def test_a_curated_name_in_the_spelling_of_the_registry_is_understood(name):
+    assert canonical({"model_name": name.replace("/", "-", 1)}) == {"model_name": name}
+    assert canonical({"model_name": name}) == {"model_name": name}
+    assert canonical({"model_name": "vitb16r224"}) == {"model_name": "vitb16r224"}
+
+
 def copied(folder, **config):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))

@@ -27,6 +27,21 @@ def test_unknown_name_names_the_nearest(settings):
         catalogue.build_model("object_detection", "fasterrcnn_resnet18", ["a"], settings("yolov5"))
 
 
+@pytest.mark.parametrize(
+    ("task", "name", "nearest"),
+    [
+        ("object_detection", "atss_r50_fpn_1x_coco", ""),
+        ("object_detection", "mmd-3x-atss_r50_fpn_1x_coco", ""),
+        ("object_detection", "yolof_r50_c5_8x8_1x_coco", "Did you mean 'mmd-3x-yolof_r50_c5_8x8_1x_coco'"),
+        ("instance_segmentation", "mask-rcnn_r50_fpn_1x_lvis-v1", ""),
+    ],
+)
+def test_a_model_of_mmdetection_that_does_not_run_here_has_an_alternative(task, name, nearest):
+    with pytest.raises(SettingsError, match=r"MMDetection itself is not used.*_efficientnet_lite0_fpn") as caught:
+        catalogue.find(task, name)
+    assert nearest in str(caught.value)
+
+
 def test_model_of_another_task_is_unknown():
     with pytest.raises(SettingsError, match="model_name for image_classification"):
         catalogue.find("image_classification", "yolov5")

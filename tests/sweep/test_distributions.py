@@ -17,10 +17,11 @@ from automl_images.sweep.distributions import FIELDS, Choice, Range, build
 SHARE = st.floats(0, 1, exclude_max=True)
 BOUND = st.floats(-20, 20)
 STEP = st.floats(0.01, 5)
+ANYTHING = Range()
 EVEN = (np.arange(20_000) + 0.5) / 20_000
 
 
-def draws(kind, arguments, legal=Range(), log_base=math.e):
+def draws(kind, arguments, legal=ANYTHING, log_base=math.e):
     return np.array([build(kind, arguments, legal, log_base).draw(u) for u in EVEN])
 
 
@@ -112,7 +113,9 @@ def test_every_point_is_one_that_optuna_may_suggest(kind, first, second, q, whol
     assert trial.distributions["x"]._contains(trial.distributions["x"].to_internal_repr(distribution.at(u)))
 
 
-@pytest.mark.parametrize("values", [(None, 2, 5), ({"a": [1]}, {"a": [2]}), ((3, 2), (4, 2)), (True, False), ("a", "b")])
+@pytest.mark.parametrize(
+    "values", [(None, 2, 5), ({"a": [1]}, {"a": [2]}), ((3, 2), (4, 2)), (True, False), ("a", "b")]
+)
 def test_any_value_can_be_chosen_and_survives_the_study(values, tmp_path):
     distribution = Choice(values)
     study = optuna.create_study(storage=f"sqlite:///{tmp_path}/s.db", sampler=optuna.samplers.RandomSampler(seed=0))

@@ -65,7 +65,7 @@ ALL = [(options, SPACE) for options in (*RANDOM, "bayesian")] + [("grid", CHOICE
 
 @pytest.mark.parametrize(("options", "space"), ALL)
 def test_a_sweep_that_is_stopped_and_resumed_asks_for_the_same(options, space, tmp_path):
-    number = min(STARTUP_TRIALS + 3, space.size or math.inf)
+    number = STARTUP_TRIALS + 3 if options == "bayesian" else 6
     expected = sweep(new_study(options, space), number, space)
     place = {"storage": f"sqlite:///{tmp_path}/study.db", "study_name": "job", "load_if_exists": True}
     asked = sweep(new_study(options, space, **place), number - 2, space)
@@ -122,7 +122,8 @@ def test_the_grid_is_the_product_of_each_branch_in_the_order_of_the_file():
         for m, n in itertools.product((0.8, 0.9), (1, 2, 3))
     ]
     second = [
-        {"model_name": "retinanet_resnet50_fpn", "tile_grid_size": tiles, "nesterov": True} for tiles in ((3, 2), (2, 2))
+        {"model_name": "retinanet_resnet50_fpn", "tile_grid_size": tiles, "nesterov": True}
+        for tiles in ((3, 2), (2, 2))
     ]
     assert asked == [*first, *second, {"model_name": "atss"}]
 
@@ -165,6 +166,31 @@ def test_bayesian_finds_the_better_branch_and_its_learning_rate():
     last = sweep(new_study("bayesian"), 20)[-6:]
     assert min(best) > 0.78
     assert sum(values["model_name"] == "yolov5" for values in last) >= 4
+
+
+def test_bayesian_gives_a_branch_twice_the_trials_of_the_next_best():
+    space = SearchSpace.parse([{"optimizer": name, "nesterov": True} for name in ("sgd", "adam", "adamw")])
+    study = new_study("bayesian", space)
+    asked = []
+    for _ in range(56):
+        trial = study.ask()
+        asked.append(space.suggest(trial)["optimizer"])
+        study.tell(trial, {"sgd": 0.2, "adam": 0.5, "adamw": 0.4}[asked[-1]])
+    assert asked[:6] == ["sgd", "adam", "adamw"] * 2
+    assert [asked.count(name) for name in ("adam", "adamw", "sgd")] == pytest.approx([32, 16, 8], abs=1)
+
+
+def test_bayesian_turns_away_from_a_branch_that_fails():
+    study = new_study("bayesian")
+    asked = []
+    for _ in range(STARTUP_TRIALS + 5):
+        trial = study.ask()
+        asked.append(SPACE.suggest(trial)["model_name"])
+        if asked[-1] == "yolov5":
+            study.tell(trial, state=TrialState.FAIL)
+        else:
+            study.tell(trial, 0.5)
+    assert "yolov5" not in asked[STARTUP_TRIALS:]
 
 
 def test_bayesian_spreads_concurrent_trials():

@@ -1,4 +1,4 @@
-"""`kedro model catalogue`."""
+"""`kedro model catalogue|hyperparameters`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from automl_images.cli.plain_errors import plain_errors
+from automl_images.core.errors import SettingsError, nearest
+from automl_images.core.hyperparameters import TABLE, Hyperparameter, canonical, find
+from automl_images.core.hyperparameters.words import as_dict, defaults_of, range_of, value_of
 from automl_images.tasks import TASKS
 
 
@@ -60,3 +64,67 @@ def _where(weights: list[dict[str, Any]]) -> str:
         return "none"
     found = next((source for source in weights if source["here"]), None)
     return f"{weights[0]['kind']}, not here" if found is None else f"{found['kind']}, here"
+
+
+@model_group.command(name="hyperparameters")
+@click.argument("name", required=False)
+@click.option("--task", type=click.Choice(list(TASKS)), default=None, help="Only those of this task's models.")
+@click.option("--model", default=None, help="Only those of this model, with its defaults.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def hyperparameters(name: str | None, task: str | None, model: str | None, as_json: bool) -> None:
+    """List the hyper-parameters: type and range, default, the models they are for, and what they mean.
+
+    NAME, in any spelling, prints that one alone.
+
+    Example: kedro model hyperparameters --task object_detection --model yolov5
+    """
+    with plain_errors():
+        rows = [find(name)] if name else list(TABLE)
+        found = _of_model(rows, task, model) if model else [as_dict(row) for row in rows if _fits_task(row, task)]
+        if not found:
+            raise SettingsError(f"{name} does not apply to {model or task}: it is for {rows[0].applies_to.words}.")
+        if as_json:
+            click.echo(json.dumps(found, indent=2))
+            return
+        console = Console()
+        for title in dict.fromkeys(str(entry.get("task", task or "all tasks")) for entry in found):
+            shown = [entry for entry in found if entry.get("task", title) == title]
+            console.print(_rows_table(f"{title}, {model}" if model else title, shown))
+
+
+def _fits_task(row: Hyperparameter, task: str | None) -> bool:
+    from automl_images.models.catalogue import names
+
+    return task is None or any(row.fits(task, name) for name in [*names(task), "any/model"])
+
+
+def _of_model(rows: list[Hyperparameter], task: str | None, model: str) -> list[dict[str, Any]]:
+    """Return the rows that fit a model, once for each task that it can be trained for, with its own default."""
+    from automl_images.models import catalogue
+
+    model = canonical({"model_name": model})["model_name"]
+    tasks = [task] if task else [name for name in TASKS if model in catalogue.names(name)]
+    if not tasks:
+        known = nearest(model, catalogue.MODELS)
+        raise SettingsError(f"{model} is not in the catalogue.{known} For a model of the hub or a folder give --task.")
+    for name in tasks:
+        catalogue.find(name, model)
+    return [
+        {"task": name, **as_dict(row), "default": row.default_for(name, model), "other_defaults": []}
+        for name in tasks
+        for row in rows
+        if row.fits(name, model)
+    ]
+
+
+def _rows_table(title: str, entries: list[dict[str, Any]]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for heading in ("name", "type and range", "default", "for", "meaning"):
+        table.add_column(heading, overflow="fold", min_width=30 if heading == "name" else None)
+    for entry in entries:
+        row = find(entry["name"])
+        spellings = "".join(f"\n  {alias}" for alias in row.aliases)
+        default = value_of(entry["default"]) if "task" in entry else defaults_of(row)
+        cells = (row.name + spellings, range_of(row), default, row.applies_to.words, row.meaning)
+        table.add_row(*(Text(cell) for cell in cells))
+    return table

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from automl_images.core.databases import filled_url
+
 _STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 _SQLITE = "sqlite:///"
 CHAMPION = "champion"
@@ -153,7 +155,7 @@ class MLflowTracker:
 
 def _absolute(uri: str, root: Path) -> str:
     if not uri.startswith(_SQLITE):
-        return uri
+        return filled_url(uri)
     path = (root / uri.removeprefix(_SQLITE)).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     return _SQLITE + path.as_posix()

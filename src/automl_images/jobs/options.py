@@ -20,6 +20,14 @@ from automl_images.sweep.samplers import SamplingOptions
 from automl_images.sweep.space import SearchSpace
 from automl_images.tasks import TASKS
 
+RUN_PARAMETERS: dict[str, dict[str, Any]] = {
+    "job_name": {"type": ["string", "null"], "description": "Name of the job."},
+    "data_root": {"type": "string", "description": "Folder of all data of the runs; data if not given."},
+    "portfolio": {"type": "object", "description": "Recipes of AutoMode, by task."},
+    "study_storage": {"type": ["string", "null"], "description": "Database of the trials; null: SQLite beside them."},
+}
+"""Parameters of a run, whatever its task, with the JSON schema of each."""
+
 HOLDOUT_NAMES = ("validation_size", "split_ratio")
 DEFAULT_HOLDOUT = 0.2
 

@@ -87,9 +87,8 @@ class Sweep:
         """
         with self.job.ending(lambda status: self.tracker.end(str(self.job.run_id), status)):
             search = self._automode() if self.options.is_automode else self._manual()
-            study = JobStudy(
-                self.job.folder, self.job.name, self.study_storage, search.sampler, build_pruner(search.policy)
-            )
+            name = f"{self.options.task}.{self.job.name}.{self.job.fingerprint[:12]}"
+            study = JobStudy(self.job.folder, name, self.study_storage, search.sampler, build_pruner(search.policy))
             controller = TrialController(
                 self.job.folder,
                 study,

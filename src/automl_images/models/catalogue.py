@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,21 @@ def find(task: str, model_name: str) -> ModelEntry:
         return entry
     if is_hub_name(model_name) and model_name not in MODELS:
         return hub_entry(task, model_name)
-    raise SettingsError(unknown_name(f"model_name for {task}", model_name, names(task)))
+    raise SettingsError(
+        f"{unknown_name(f'model_name for {task}', model_name, names(task))}{_about_mmd(task, model_name)}"
+    )
+
+
+def _about_mmd(task: str, model_name: str) -> str:
+    """Say what runs instead of a model that the service takes from MMDetection, whose configs have such names."""
+    if not model_name.startswith("mmd-3x-") and not re.search(
+        r"_(coco|lvis.*|voc\w*|cityscapes|openimages)$", model_name
+    ):
+        return ""
+    return (
+        f" MMDetection itself is not used: of its models only those known names that begin with mmd-3x- run here. For "
+        f"others take {alternative(task)}, or a model of the hub by its name org/name."
+    )
 
 
 def build_model(

@@ -51,6 +51,7 @@ class _Running:
     run_id: str
     label: str
     last_value: float | None = None
+    is_judged: bool = False
     is_stopping: bool = False
 
 
@@ -214,7 +215,7 @@ class TrialController:
         earlier = TrialRequest.load(folder)
         if (earlier.model_name, earlier.hyperparameters) != (request.model_name, request.hyperparameters):
             raise JobError(
-                f"{folder} holds a trial of another configuration than {self.study.url} has under its number; was one "
+                f"{folder} holds a trial of another configuration than {self.study.place} has under its number; was one "
                 "of them removed or replaced? Bring it back, or start a new job by another job_name."
             )
 
@@ -227,6 +228,7 @@ class TrialController:
         return run_id
 
     def _follow(self) -> None:
+        reported = False
         for running in list(self._running):
             exit_code = running.process.exit_code()
             for event in running.events.new_events():
@@ -234,10 +236,13 @@ class TrialController:
                 if event["event"] == "epoch":
                     self.tracker.log_metrics(running.run_id, _numbers(event), int(event["epoch"]))
                     self._report(running, event)
+                    reported = True
             if exit_code is not None:
                 self._running.remove(running)
                 running.process.release()
                 self._close(running, exit_code)
+        if reported:
+            self._judge()
         self._lines.show_sweep(len(self._outcomes), self.budget.trials, self._best(), self._seconds_left())
 
     def _report(self, running: _Running, event: Mapping[str, Any]) -> None:
@@ -248,10 +253,14 @@ class TrialController:
         if value is None or not math.isfinite(value):
             return
         running.last_value = value
-        number, epoch = running.request.number, int(event["epoch"])
-        self.study.report(number, epoch, value)
-        if epoch < int(event["epochs"]) and (reason := self.study.reason_to_stop(number)):
-            self._stop(running, reason)
+        self.study.report(running.request.number, int(event["epoch"]), value)
+        running.is_judged = int(event["epoch"]) < int(event["epochs"])  # one that came to its end is complete
+
+    def _judge(self) -> None:
+        """Ask the policy about every running trial: a report of one may be what another falls behind."""
+        for running in self._running:
+            if running.is_judged and (reason := self.study.reason_to_stop(running.request.number)):
+                self._stop(running, reason)
 
     def _stop(self, running: _Running, reason: str) -> None:
         """Let a trial end at its next step and keep what it has."""

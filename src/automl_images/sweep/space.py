@@ -216,7 +216,7 @@ def _distribution(row: Hyperparameter, kind: str, arguments: dict[str, Any], log
         return Choice(tuple(_literal(row, value) for value in choice(arguments["values"]).values))
     allowed = {"float": tuple(FIELDS), "int": WHOLE}.get(row.kind, ("choice",))
     if kind not in allowed:
-        raise SettingsError(f"expected a literal or {', '.join(allowed)}, because its values are {row.kind}; got {kind}.")
+        raise SettingsError(f"expected a literal or {', '.join(allowed)}, as its values are {row.kind}; got {kind}.")
     distribution = build(kind, arguments, _legal(row), log_base)
     try:
         for value in distribution.ends():

@@ -18,6 +18,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
+from automl_images.core.databases import filled_url, shown_url
 from automl_images.core.errors import JobError
 from automl_images.sweep.patience import patiently
 from automl_images.sweep.policies import NoTerminationOptions, build_pruner
@@ -70,7 +73,7 @@ class JobStudy:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._pruner = pruner or build_pruner(NoTerminationOptions())
-        self.url = url or _sqlite_url(folder)
+        self.url = filled_url(url) if url else _sqlite_url(folder)
         self._study = patiently(
             lambda: optuna.create_study(
                 storage=_storage(self.url),
@@ -84,6 +87,11 @@ class JobStudy:
         )
         self._holder = Holder(self._study, name)
         self._trials: dict[int, optuna.Trial] = {}
+
+    @property
+    def place(self) -> str:
+        """Return where the study is kept, for messages."""
+        return shown_url(self.url)
 
     def asked(self) -> list[Asked]:
         """Return all trials that were asked for so far, in the order of their numbers."""
@@ -192,7 +200,7 @@ class Holder:
         if time.monotonic() - self._beaten < BEAT_SECONDS and self._count:
             return
         self._count, self._beaten = self._count + 1, time.monotonic()
-        self._write({"name": self._me, "host": platform.node(), "count": self._count})
+        self._write({"name": self._me, "host": platform.node(), "process": os.getpid(), "count": self._count})
 
     def release(self) -> None:
         """Say that nobody holds the study."""
@@ -205,9 +213,9 @@ class Holder:
         return patiently(lambda: self._study.user_attrs).get(_HOLDER)
 
     def _is_alive(self, found: Mapping[str, Any]) -> bool:
-        """Watch the counter for three beats; on this machine the lock of the job's folder has spoken already."""
+        """Look for the process where it is of this machine, else watch the counter for three beats."""
         if found["host"] == platform.node():
-            return False
+            return bool(found["process"] != os.getpid() and psutil.pid_exists(found["process"]))
         LOG.info(
             f"{found['name']} held this job last; watching for {3 * BEAT_SECONDS:.0f} seconds whether it still does."
         )

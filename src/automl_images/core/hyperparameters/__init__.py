@@ -14,6 +14,7 @@ from automl_images.core.errors import SettingsError, nearest
 from automl_images.core.hyperparameters.additions import ADDITIONS
 from automl_images.core.hyperparameters.classification import CLASSIFICATION_ROWS
 from automl_images.core.hyperparameters.general import GENERAL
+from automl_images.core.hyperparameters.models import hub_spelling
 from automl_images.core.hyperparameters.objects import OBJECT_ROWS
 from automl_images.core.hyperparameters.row import Hyperparameter
 
@@ -38,7 +39,7 @@ def find(name: str) -> Hyperparameter:
 
 
 def canonical(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `given` with canonical names and parsed values; `model_name` passes through.
+    """Return `given` with canonical names and parsed values; `model_name` gets the spelling of the hub.
 
     Raises:
         SettingsError: unknown name, the same row under two spellings, wrong type or out of range.
@@ -48,7 +49,10 @@ def canonical(given: Mapping[str, Any]) -> dict[str, Any]:
         key = name if name == "model_name" else find(name).name
         if key in values:
             raise SettingsError(f"{key} is given twice, under two spellings; keep one.")
-        values[key] = value if key == "model_name" or value is None else find(key).parse(value)
+        if key == "model_name":
+            values[key] = hub_spelling(value) if isinstance(value, str) else value
+        else:
+            values[key] = None if value is None else find(key).parse(value)
     return values
 
 

@@ -18,6 +18,7 @@ from automl_images.core.files import read_json
 FOLDER = "."
 """Stands in patterns where a hub name has its organisation: `./vit` is any folder with a ViT."""
 
+_REGISTRY_NAME = re.compile(r"(microsoft|google|facebook|apple)-((?:beit|vit|deit|swinv2|mobilevit)-.+)")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -38,6 +39,15 @@ class Models:
         """Tell whether a model of a task belongs to the group."""
         key = (task, *_parts(model_name))
         return any(_fits(key, tuple(pattern.split("/"))) for pattern in self.patterns)
+
+
+def hub_spelling(model_name: str) -> str:
+    """Return the name at the hub of a model in the spelling of the service's registry, which has a dash for the slash.
+
+    Any other name is returned as it is (specification C.2).
+    """
+    match = _REGISTRY_NAME.fullmatch(model_name)
+    return f"{match[1]}/{match[2]}" if match else model_name
 
 
 def _fits(key: tuple[str, ...], pattern: tuple[str, ...]) -> bool:

@@ -35,9 +35,9 @@ LEAST_IN_BRANCH = 4
 class BayesianSampler(BaseSampler):
     """Draws at random at first, the branches in turn; then goes where the process expects the largest improvement.
 
-    From then on the branch with the best trial gets half of the trials, the second best a quarter, the third an eighth
-    and so on: no branch is given up for one unlucky draw, and few trials go to bad ones. Trials that were stopped early
-    count by their last value; failed ones only as tried.
+    From then on the branch with the best trial gets twice as many trials as the second best, that one twice as many as
+    the third and so on: no branch is given up for one unlucky draw, and few trials go to bad ones. Trials that were stopped early
+    count by their last value; failed ones only as tried. The study maximises.
 
     Args:
         space: that the trials are asked for.
@@ -64,12 +64,12 @@ class BayesianSampler(BaseSampler):
     ) -> dict[str, Any]:
         """Return the branch, and its points where enough trials of it have ended."""
         others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
-        started = sum(_score(t) is not None for t in others) >= self._startup_trials
+        started = sum(t.state.is_finished() for t in others) >= self._startup_trials
         chosen: dict[str, Any] = {}
         if BRANCH in self._distributions:
             chosen[BRANCH] = self._branch(others, by_rank=started)
         mine = [t for t in others if t.params.get(BRANCH, 0) == chosen.get(BRANCH, 0)]
-        if started and sum(_score(t) is not None for t in mine) >= min(LEAST_IN_BRANCH, self._startup_trials):
+        if started and sum(_score(t) is not None for t in mine) >= LEAST_IN_BRANCH:
             chosen |= self._improvement(mine, chosen.get(BRANCH, 0), trial.number)
         return chosen
 
@@ -92,7 +92,8 @@ class BayesianSampler(BaseSampler):
         if not by_rank:
             return tried.index(min(tried))
         ranked = sorted(range(number), key=lambda index: -best[index])
-        lacks = {index: (sum(tried) + 1) / 2 ** (rank + 1) - tried[index] for rank, index in enumerate(ranked)}
+        whole = (sum(tried) + 1) / (2 - 2 ** (1 - number))
+        lacks = {index: whole / 2**rank - tried[index] for rank, index in enumerate(ranked)}
         return max(ranked, key=lambda index: lacks[index])
 
     def _improvement(self, trials: Iterable[FrozenTrial], branch: int, number: int) -> dict[str, Any]:
