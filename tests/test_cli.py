@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from automl_images.core.hyperparameters import TABLE, resolve
 from automl_images.data.mltable import read_table
 
 ROOT = Path(__file__).parents[1]
@@ -54,12 +53,6 @@ def test_check_tells_what_is_wrong_where_and_what_a_run_would_do(tmp_path):
     assert strict.returncode == 1
     assert "strict: the first finding is" in strict.stderr
     assert "Traceback" not in strict.stderr
-
-
-def test_nothing_wrong_prints_no_table_of_findings():
-    result = kedro("data", "check", *source())
-    assert "Summary" in result.stdout
-    assert "findings" not in result.stdout
 
 
 def test_shared_images_of_two_sources_are_listed():
@@ -175,40 +168,6 @@ def test_the_dag_imports_in_airflow_3(tmp_path):
     result = subprocess.run([str(python), "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == "automl_images_object_detection 8"
-
-
-def test_hyperparameters_are_explained_for_all_one_task_or_one_model():
-    rows = json.loads(kedro("model", "hyperparameters", "--json").stdout)
-    assert [row["name"] for row in rows] == [row.name for row in TABLE]
-    [row] = json.loads(kedro("model", "hyperparameters", "lr_scheduler", "--json").stdout)
-    assert (row["name"], row["choices"]) == ("learning_rate_scheduler", ["warmup_cosine", "step"])
-    table = kedro("model", "hyperparameters", "img_size").stdout
-    assert all(word in " ".join(table.split()) for word in ("image_size", "img_size", "640", "multiple of 32"))
-
-
-def test_hyperparameters_of_a_model_have_its_own_defaults():
-    of_model = json.loads(kedro("model", "hyperparameters", "--model", "yolov5", "--json").stdout)
-    assert {row["name"]: row["default"] for row in of_model} == resolve("object_detection", "yolov5", {})
-    both = json.loads(kedro("model", "hyperparameters", "learning_rate", "--model", "vitb16r224", "--json").stdout)
-    assert {row["task"]: row["default"] for row in both} == {
-        "image_classification": 0.0125,
-        "image_classification_multilabel": 0.025,
-    }
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["learning_rat"], "Did you mean 'learning_rate'"),
-        (["min_size", "--model", "yolov5"], "min_size does not apply to yolov5"),
-        (["--model", "yolov6"], "Did you mean 'yolov5'"),
-    ],
-)
-def test_mistyped_hyperparameters_and_models_are_told(arguments, message):
-    result = kedro("model", "hyperparameters", *arguments)
-    assert result.returncode == 2
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
 
 
 def test_the_catalogue_lists_every_model_with_its_defaults():

@@ -131,7 +131,7 @@ def test_a_second_controller_is_told_who_holds_the_study(server, tmp_path):
 def test_runs_and_registry_work_on_the_server_too(server, tmp_path):
     """In a database of their own: Optuna and MLflow each keep the version of their tables in `alembic_version`."""
     server.execute("CREATE DATABASE mlflow")
-    tracker = MLflowTracker(server.url.replace("/postgres", "/mlflow"), "tests", tmp_path)
+    tracker = MLflowTracker(server.url.removesuffix("postgres") + "mlflow", "tests", tmp_path)
     job = tracker.start_job("calm_otter", "object_detection", {"model_name": "yolov5"}, None)
     trial = tracker.start_trial(job, 0, {"learning_rate": 0.1}, None)
     tracker.log_metrics(trial, {"mean_average_precision": 0.5}, 1)

@@ -65,7 +65,7 @@ ALL = [(options, SPACE) for options in (*RANDOM, "bayesian")] + [("grid", CHOICE
 
 @pytest.mark.parametrize(("options", "space"), ALL)
 def test_a_sweep_that_is_stopped_and_resumed_asks_for_the_same(options, space, tmp_path):
-    number = STARTUP_TRIALS + 3 if options == "bayesian" else 6
+    number = STARTUP_TRIALS + 2 if options == "bayesian" else 4
     expected = sweep(new_study(options, space), number, space)
     place = {"storage": f"sqlite:///{tmp_path}/study.db", "study_name": "job", "load_if_exists": True}
     asked = sweep(new_study(options, space, **place), number - 2, space)

@@ -86,16 +86,20 @@ def hyperparameters(name: str | None, task: str | None, model: str | None, as_js
         if as_json:
             click.echo(json.dumps(found, indent=2))
             return
-        console = Console()
+        if name:
+            click.echo("\n\n".join(map(_explained, found)))
+            return
         for title in dict.fromkeys(str(entry.get("task", task or "all tasks")) for entry in found):
             shown = [entry for entry in found if entry.get("task", title) == title]
-            console.print(_rows_table(f"{title}, {model}" if model else title, shown))
+            Console().print(_rows_table(f"{title}, {model}" if model else title, shown))
 
 
 def _fits_task(row: Hyperparameter, task: str | None) -> bool:
+    if task is None:
+        return True
     from automl_images.models.catalogue import names
 
-    return task is None or any(row.fits(task, name) for name in [*names(task), "any/model"])
+    return any(row.fits(task, name) for name in [*names(task), "any/model"])
 
 
 def _of_model(rows: list[Hyperparameter], task: str | None, model: str) -> list[dict[str, Any]]:
@@ -119,12 +123,26 @@ def _of_model(rows: list[Hyperparameter], task: str | None, model: str) -> list[
 
 def _rows_table(title: str, entries: list[dict[str, Any]]) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for heading in ("name", "type and range", "default", "for", "meaning"):
+    for heading in ("name", "type and range", "default", "meaning"):
         table.add_column(heading, overflow="fold", min_width=30 if heading == "name" else None)
     for entry in entries:
         row = find(entry["name"])
-        spellings = "".join(f"\n  {alias}" for alias in row.aliases)
-        default = value_of(entry["default"]) if "task" in entry else defaults_of(row)
-        cells = (row.name + spellings, range_of(row), default, row.applies_to.words, row.meaning)
+        cells = (row.name, range_of(row), _default(entry, row), row.meaning)
         table.add_row(*(Text(cell) for cell in cells))
     return table
+
+
+def _explained(entry: dict[str, Any]) -> str:
+    """Return all of a row, a line each."""
+    row = find(entry["name"])
+    lines = {
+        "other spellings": ", ".join(row.aliases) or "none",
+        "type and range": range_of(row),
+        f"default for {entry['task']}" if "task" in entry else "default": _default(entry, row),
+        "for": row.applies_to.words,
+    }
+    return "\n".join([f"{row.name}: {row.meaning}", *(f"  {what}: {text}" for what, text in lines.items())])
+
+
+def _default(entry: dict[str, Any], row: Hyperparameter) -> str:
+    return value_of(entry["default"]) if "task" in entry else defaults_of(row)

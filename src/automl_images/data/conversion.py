@@ -26,7 +26,7 @@ from automl_images.data.progress import Advance
 from automl_images.data.sources import PathError, SourceOptions
 from automl_images.data.summary import count_findings, summarise
 from automl_images.data.tables import where
-from automl_images.data.validation import LABEL_KINDS, RowChecker, RowDropped, frame_of
+from automl_images.data.validation import LABEL_KINDS, LabelCheck, RowChecker, RowDropped, frame_of
 
 _FORMATS_BY_EXTENSION = {"jpeg": "jpg", "jpe": "jpg", "jfif": "jpg", "tif": "tiff"}
 
@@ -89,14 +89,7 @@ def convert(
         samples = _merged(_located(reader, log), label_kind, checker)
         found = _inspected(samples, check_images, workers, progress, log)
         keys = set(samples)
-        rows: list[Row] = []
-        for row in sorted(samples):
-            sample, info = samples.pop(row), found.get(row)
-            if isinstance(info, ImageError):
-                continue
-            with contextlib.suppress(RowDropped):  # the reason is in the log
-                label = check(checker, sample, frame_of(sample, info, checker, row), row)
-                rows.append({"image_url": row, "image_details": _details(row, sample, info), "label": label})
+        rows = list(_checked(samples, found, check, checker))
         check_dataset(rows, label_kind, source.path, log)
         conversion = _conversion(rows, label_kind, reader, log, keys | log.bad_rows)
     _judge(conversion, fatal_reason(rows, label_kind, checker.label_types), strict, max_invalid)
@@ -161,6 +154,19 @@ def _inspected(
             for code, message in info.warnings:
                 log.add(code, message, row, row=row)
     return found
+
+
+def _checked(
+    samples: dict[str, Sample], found: dict[str, Inspection], check: LabelCheck, checker: RowChecker
+) -> Iterator[Row]:
+    """Yield the rows that can be used, sorted; `samples` is emptied on the way, to save memory."""
+    for row in sorted(samples):
+        sample, info = samples.pop(row), found.get(row)
+        if isinstance(info, ImageError):
+            continue
+        with contextlib.suppress(RowDropped):  # the reason is in the log
+            label = check(checker, sample, frame_of(sample, info, checker, row), row)
+            yield {"image_url": row, "image_details": _details(row, sample, info), "label": label}
 
 
 def _details(row: str, sample: Sample, info: ImageInfo | None) -> dict[str, Any]:

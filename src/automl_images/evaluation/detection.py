@@ -18,7 +18,7 @@ import numpy as np
 from automl_images.core.errors import SettingsError, unknown_name
 from automl_images.core.types import Detections, Objects
 from automl_images.evaluation import curves
-from automl_images.evaluation.coco import AVERAGE_PRECISION_50, coco_metrics
+from automl_images.evaluation.coco import AVERAGE_PRECISION_50, RECALL_POINTS, coco_matches, coco_metrics
 from automl_images.evaluation.mask_codes import T, encoded
 from automl_images.evaluation.matching import Matches, match, pool_objects
 from automl_images.evaluation.voc import DIGITS, VocResult, voc_metrics, voc_result
@@ -45,7 +45,9 @@ class Evaluation:
         best_thresholds: the score with the largest F1, by class name; classes without a matched detection are absent.
         per_image: `true_positives`, `false_positives`, `false_negatives` of each image at the operating threshold.
         operating_threshold: score from which detections count for precision, recall and counts.
-        matches: for further measures, such as `bootstrap.mean_average_precision_interval`; not in `as_dict`.
+        matches: what `mean_average_precision` is made of, for further measures, such as
+            `bootstrap.mean_average_precision_interval`; not in `as_dict`.
+        recall_points: number of recalls over which it averages, None: all; not in `as_dict`.
     """
 
     metrics: dict[str, float]
@@ -58,11 +60,11 @@ class Evaluation:
     per_image: dict[str, list[int]]
     operating_threshold: float
     matches: Matches
+    recall_points: int | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything but `matches` as JSON-serialisable dictionary."""
-        names = [field.name for field in dataclasses.fields(self) if field.name != "matches"]
-        return {name: getattr(self, name) for name in names}
+        """Return everything but the last two as JSON-serialisable dictionary."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)[:-2]}
 
 
 def detection_metrics(
@@ -120,6 +122,7 @@ def evaluate_detections(
     matches, across = match(pool, iou_threshold), match(pool, iou_threshold, across_classes=True)
     result = voc_result(matches, operating_threshold)
     rows = [_label_row(name, result, label) for label, name in enumerate(classes)]
+    coco = metric_type == "coco"
     return Evaluation(
         metrics=_metrics(result, predictions, truths, len(classes), metric_type),
         per_label_metrics=rows,
@@ -130,7 +133,8 @@ def evaluate_detections(
         best_thresholds={row["class_name"]: row["best_threshold"] for row in rows if row["best_f1"] > 0},
         per_image=curves.image_counts(matches, operating_threshold),
         operating_threshold=operating_threshold,
-        matches=matches,
+        matches=coco_matches(predictions, truths, len(classes)) if coco else matches,
+        recall_points=RECALL_POINTS if coco else None,
     )
 
 

@@ -144,17 +144,23 @@ def check_parity(
     expected, given = (
         float(metric(_finished(side, some, images), truths)) for side, some in zip(sides, found, strict=True)
     )
-    if candidate.metadata.decoder in ALIGNED:
-        cases = [_compare_outputs(sides, case, tolerances) for case in cases_of(images, score, batch_size)]
-    else:
-        cases = [_compare_detections(sides, whole, tolerances, found)]
-        cases += [_compare_detections(sides, case, tolerances) for case in cases_of(images, score, batch_size)]
-    nothing = Case("a threshold that nothing reaches", images[:RESIZED_IMAGES], 1.0, batch_size)
-    cases.append(_compare_detections(sides, nothing, tolerances))
+    cases = _compared_cases(sides, whole, found, tolerances)
     same_settings = reference.metadata == candidate.metadata
     agrees = same_settings and same_metric(expected, given, tolerances.metric) and all(case.passed for case in cases)
     compared = sum(case.detections for case in cases)
     return ParityReport(agrees and compared > 0, expected, given, same_settings, score, tuple(cases), tolerances)
+
+
+def _compared_cases(sides: _Sides, whole: Case, found: list[list[Found]], tolerances: Tolerances) -> list[CaseReport]:
+    """Compare on all images, whose detections `found` are there already, and on those of `cases_of`."""
+    others = list(cases_of(whole.images, whole.score, whole.batch_size))
+    if sides[1].metadata.decoder in ALIGNED:
+        cases = [_compare_outputs(sides, case, tolerances) for case in others]
+    else:
+        cases = [_compare_detections(sides, whole, tolerances, found)]
+        cases += [_compare_detections(sides, case, tolerances) for case in others]
+    nothing = Case("a threshold that nothing reaches", whole.images[:RESIZED_IMAGES], 1.0, whole.batch_size)
+    return [*cases, _compare_detections(sides, nothing, tolerances)]
 
 
 def require_parity(report: Mapping[str, Any]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +32,49 @@ class Budget:
     seconds: float | None = None
     disk_bytes: int | None = None
     least_seconds: float = 0.0
+
+
+class Usage:
+    """What a job has used of its budget; begins to count now.
+
+    Args:
+        budget: of the job.
+        folder: of the job, whose log tells how long earlier processes worked.
+    """
+
+    def __init__(self, budget: Budget, folder: Path) -> None:
+        self._budget = budget
+        self._begun = time.monotonic()
+        self._before = seconds_used(folder)
+
+    @property
+    def elapsed(self) -> float:
+        """Return the seconds since this process began to work on the job."""
+        return time.monotonic() - self._begun
+
+    def seconds_left(self) -> float | None:
+        """Return how long the job may still work; None: as long as it likes."""
+        return None if self._budget.seconds is None else self._budget.seconds - self._before - self.elapsed
+
+    def allows(self, trials: int) -> bool:
+        """Tell whether one more trial may begin where `trials` have begun."""
+        left = self.seconds_left()
+        return trials < self._budget.trials and (left is None or left >= self._budget.least_seconds)
+
+    def guess(self, ended: Sequence[TrialOutcome], slots: int) -> float | None:
+        """Return the seconds until the sweep ends, from the trials that ended; None: none has."""
+        if not ended:
+            return None
+        rounds = (self._budget.trials - len(ended)) / slots
+        guess = rounds * sum(outcome.seconds for outcome in ended) / len(ended)
+        limit = self.seconds_left()
+        return guess if limit is None else max(0.0, min(guess, limit))
+
+
+def best_of(outcomes: Sequence[TrialOutcome]) -> TrialOutcome | None:
+    """Return the best outcome, of equals the earlier; None: none has a score."""
+    judged = [outcome for outcome in outcomes if math.isfinite(_score(outcome))]
+    return max(judged, key=lambda outcome: (_score(outcome), -outcome.number), default=None)
 
 
 def seconds_used(folder: Path) -> float:

@@ -1,7 +1,8 @@
 """Runs the trials of a job: asks the study what to try, starts processes, follows their logs, stops and retries them.
 
-Knows nothing of what is trained: configurations become requests, and requests processes, by what is handed in. Reading
-what a trial came to stands in `outcomes.py`, the record of trials in `study.py`, processes in `executors.py`.
+Knows nothing of what is trained: configurations become requests, and requests processes, by what is handed in. What
+belongs to one running trial stands in `following.py`, what a trial came to in `outcomes.py`, the record of trials in
+`study.py`, processes in `executors.py`, limits in `budget.py`.
 
 Events of the job's log (`events.jsonl` in its folder; each has `elapsed`, seconds since this process began):
 `job_started`, `trial_started`, `trial_retried`, `trial_stopping`, `trial_ended`, `working`,
@@ -10,25 +11,23 @@ Events of the job's log (`events.jsonl` in its folder; each has `elapsed`, secon
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl_images.core.errors import Interrupted, JobError, SettingsError, TrainingError
+from automl_images.core.errors import Interrupted, SettingsError, TrainingError
 from automl_images.core.events import EventFollower, EventLog
 from automl_images.core.failpoints import failpoint
-from automl_images.core.files import read_json, write_json
 from automl_images.core.tracking import Tracker
 from automl_images.sweep import outcomes
-from automl_images.sweep.budget import Budget, make_room, seconds_used
-from automl_images.sweep.executors import Executor, RunningTrial
+from automl_images.sweep.budget import Budget, Usage, best_of, make_room
+from automl_images.sweep.executors import Executor
+from automl_images.sweep.following import FollowedTrial, ask_to_stop, numbers_of, prepare_folder, tracked_run
 from automl_images.sweep.progress import ProgressLines
 from automl_images.sweep.signals import StopSignals
 from automl_images.sweep.study import Asked, JobStudy
-from automl_images.sweep.trials import CONSOLE, EVENTS, REQUEST, RESULT, STOP, TrialOutcome, TrialRequest
+from automl_images.sweep.trials import CONSOLE, EVENTS, REQUEST, RESULT, TrialOutcome, TrialRequest
 
 if TYPE_CHECKING:
     import optuna
@@ -39,20 +38,8 @@ NOTED_SECONDS = 30.0
 MOST_RETRIES = 2
 SAME_CAUSE = 3
 """So many trials that died of one cause end the sweep: the next would die of it too."""
-RUN_ID, CANCEL = "tracking.json", "cancel"
-
-
-@dataclasses.dataclass(slots=True)
-class _Running:
-    request: TrialRequest
-    slot: int
-    process: RunningTrial
-    events: EventFollower
-    run_id: str
-    label: str
-    last_value: float | None = None
-    is_judged: bool = False
-    is_stopping: bool = False
+CANCEL = "cancel"
+"""A file of this name in the job's folder ends the sweep as its time limit would."""
 
 
 class TrialController:
@@ -83,10 +70,10 @@ class TrialController:
         self.folder, self.study, self.propose, self.make_request = folder, study, propose, make_request
         self.executor, self.tracker, self.job_run_id = executor, tracker, job_run_id
         self.budget = budget
-        self._begun = self._noted = time.monotonic()
-        self._used_before = seconds_used(folder)
+        self._usage = Usage(budget, folder)
+        self._noted = 0.0
         self._log = EventLog(folder / EVENTS)
-        self._running: list[_Running] = []
+        self._running: list[FollowedTrial] = []
         self._waiting: list[TrialRequest] = []
         self._outcomes: dict[int, TrialOutcome] = {}
         self._causes: dict[str, list[str]] = {}
@@ -142,7 +129,7 @@ class TrialController:
             return False
         if reason:
             self._ending = self._ending or reason
-            self._waiting.clear()
+            self._give_up_waiting(reason)
             for running in self._running:
                 self._stop(running, reason)
             return False
@@ -150,18 +137,20 @@ class TrialController:
             self._start(request)
         return bool(self._waiting) or self._may_ask()
 
-    def _may_ask(self) -> bool:
-        left = self._budget_left()
-        worthwhile = left is None or left >= self.budget.least_seconds
-        return worthwhile and len(self._outcomes) + len(self._running) < self.budget.trials
+    def _give_up_waiting(self, reason: str) -> None:
+        """Close trials that wait to go on; what they came to before counts."""
+        for request in self._waiting:
+            ask_to_stop(self._folder(request), reason)
+            self._record(request, outcomes.outcome(request, self._folder(request)))
+        self._waiting.clear()
 
-    def _budget_left(self) -> float | None:
-        return None if self.budget.seconds is None else self.budget.seconds - self._used()
+    def _may_ask(self) -> bool:
+        return self._usage.allows(len(self._outcomes) + len(self._running))
 
     def _why_to_end(self) -> str:
         if self._ending:
             return self._ending
-        if (left := self._budget_left()) is not None and left < 0:
+        if (left := self._usage.seconds_left()) is not None and left < 0:
             return "timeout_minutes reached"
         if (self.folder / CANCEL).exists():
             return "canceled"
@@ -173,7 +162,7 @@ class TrialController:
             return self._waiting.pop(0)
         while self._may_ask():
             failpoint("sweep:before_ask")
-            asked = self.study.ask(lambda trial: self.propose(trial, self._budget_left()))
+            asked = self.study.ask(lambda trial: self.propose(trial, self._usage.seconds_left()))
             failpoint(f"sweep:asked:{asked.number}")
             if (request := self._request(asked)) is not None:
                 return request
@@ -194,38 +183,16 @@ class TrialController:
 
     def _start(self, request: TrialRequest) -> None:
         folder = self._folder(request)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._require_same(request, folder)
-        request.save(folder)
-        run_id = self._tracked_run(request, folder)
+        prepare_folder(request, folder, self.study.place)
+        run_id = tracked_run(request, folder, self.tracker, self.job_run_id)
+        slot = min(set(range(self.executor.slots)) - {running.slot for running in self._running})
         follower = EventFollower(folder / EVENTS)
         known = list(follower.new_events())  # of an earlier process; the study may not have heard of all
-        slot = min(set(range(self.executor.slots)) - {running.slot for running in self._running})
-        process = self.executor.start(folder, slot)
-        label = f"trial {request.number} · {request.model_name}"
-        running = _Running(request, slot, process, follower, run_id, label)
+        running = FollowedTrial(request, folder, slot, self.executor.start(folder, slot), follower, run_id)
         for event in known:
             self._report(running, event)
         self._running.append(running)
         self._tell("trial_started", trial=request.number, model_name=request.model_name, slot=slot)
-
-    def _require_same(self, request: TrialRequest, folder: Path) -> None:
-        if not (folder / REQUEST).is_file():
-            return
-        earlier = TrialRequest.load(folder)
-        if (earlier.model_name, earlier.hyperparameters) != (request.model_name, request.hyperparameters):
-            raise JobError(
-                f"{folder} holds a trial of another configuration than {self.study.place} has under its number; was one "
-                "of them removed or replaced? Bring it back, or start a new job by another job_name."
-            )
-
-    def _tracked_run(self, request: TrialRequest, folder: Path) -> str:
-        record = folder / RUN_ID
-        known = read_json(record)["run_id"] if record.is_file() else None
-        params = {"model_name": request.model_name, **request.hyperparameters}
-        run_id = self.tracker.start_trial(self.job_run_id, request.number, params, known)
-        write_json(record, {"run_id": run_id})
-        return run_id
 
     def _follow(self) -> None:
         reported = False
@@ -234,7 +201,7 @@ class TrialController:
             for event in running.events.new_events():
                 self._lines.show(running.label, event)
                 if event["event"] == "epoch":
-                    self.tracker.log_metrics(running.run_id, _numbers(event), int(event["epoch"]))
+                    self.tracker.log_metrics(running.run_id, numbers_of(event), int(event["epoch"]))
                     self._report(running, event)
                     reported = True
             if exit_code is not None:
@@ -243,18 +210,14 @@ class TrialController:
                 self._close(running, exit_code)
         if reported:
             self._judge()
-        self._lines.show_sweep(len(self._outcomes), self.budget.trials, self._best(), self._seconds_left())
+        ended = list(self._outcomes.values())
+        guess = self._usage.guess(ended, self.executor.slots)
+        self._lines.show_sweep(len(ended), self.budget.trials, best_of(ended), guess)
 
-    def _report(self, running: _Running, event: Mapping[str, Any]) -> None:
+    def _report(self, running: FollowedTrial, event: Mapping[str, Any]) -> None:
         """Tell the study of an epoch; one without evaluation repeats the last value, as the service's runtime does."""
-        if event["event"] != "epoch":
-            return
-        value = (event.get("metrics") or {}).get(running.request.primary_metric, running.last_value)
-        if value is None or not math.isfinite(value):
-            return
-        running.last_value = value
-        self.study.report(running.request.number, int(event["epoch"]), value)
-        running.is_judged = int(event["epoch"]) < int(event["epochs"])  # one that came to its end is complete
+        if (value := running.value_of(event)) is not None:
+            self.study.report(running.request.number, int(event["epoch"]), value)
 
     def _judge(self) -> None:
         """Ask the policy about every running trial: a report of one may be what another falls behind."""
@@ -262,16 +225,15 @@ class TrialController:
             if running.is_judged and (reason := self.study.reason_to_stop(running.request.number)):
                 self._stop(running, reason)
 
-    def _stop(self, running: _Running, reason: str) -> None:
+    def _stop(self, running: FollowedTrial, reason: str) -> None:
         """Let a trial end at its next step and keep what it has."""
-        if running.is_stopping:
-            return
-        running.is_stopping = True
-        write_json(self._folder(running.request) / STOP, {"reason": reason})
-        self._tell("trial_stopping", trial=running.request.number, reason=reason)
+        if not running.is_stopping:
+            running.is_stopping = True
+            ask_to_stop(running.folder, reason)
+            self._tell("trial_stopping", trial=running.request.number, reason=reason)
 
-    def _close(self, running: _Running, exit_code: int) -> None:
-        request, folder = running.request, self._folder(running.request)
+    def _close(self, running: FollowedTrial, exit_code: int) -> None:
+        request, folder = running.request, running.folder
         outcome = outcomes.outcome(request, folder, exit_code)
         self._lines.forget(running.label)
         finished = outcomes.is_finished(folder) or running.is_stopping
@@ -291,8 +253,8 @@ class TrialController:
         self._tell("trial_ended", trial=request.number, status=outcome.status, note=outcome.note)
         make_room(list(self._outcomes.values()), self.budget.disk_bytes)
 
-    def _retry(self, running: _Running, outcome: TrialOutcome) -> None:
-        folder = self._folder(running.request)
+    def _retry(self, running: FollowedTrial, outcome: TrialOutcome) -> None:
+        folder = running.folder
         EventLog(folder / EVENTS).write(outcomes.DIED, reason=outcome.note)
         attempt = outcomes.deaths(folder)
         self._say(
@@ -318,40 +280,17 @@ class TrialController:
             running.process.kill()
             running.process.release()
 
-    def _best(self) -> TrialOutcome | None:
-        judged = [o for o in self._outcomes.values() if o.status != "Failed" and o.score is not None]
-        return max(judged, key=lambda o: (o.score or 0.0, -o.number), default=None)
-
-    def _seconds_left(self) -> float | None:
-        """Return a guess from the trials that ended, never more than the budget."""
-        if not self._outcomes:
-            return None
-        left = (self.budget.trials - len(self._outcomes)) / self.executor.slots
-        guess = left * sum(o.seconds for o in self._outcomes.values()) / len(self._outcomes)
-        limit = self._budget_left()
-        return guess if limit is None else max(0.0, min(guess, limit))
-
-    def _used(self) -> float:
-        return self._used_before + time.monotonic() - self._begun
-
     def _folder(self, request: TrialRequest) -> Path:
         return self.folder / str(request.number)
 
     def _note_time(self) -> None:
         """Write down now and then how long this process worked, so that little is lost when it is killed."""
-        if time.monotonic() - self._noted > NOTED_SECONDS:
-            self._noted = time.monotonic()
+        if self._usage.elapsed - self._noted > NOTED_SECONDS:
+            self._noted = self._usage.elapsed
             self._tell("working")
 
     def _say(self, text: str) -> None:
         self._lines.print(text)
 
     def _tell(self, event: str, **fields: Any) -> None:
-        self._log.write(event, elapsed=round(time.monotonic() - self._begun, 2), **fields)
-
-
-def _numbers(event: Mapping[str, Any]) -> dict[str, float]:
-    """Return what of an epoch's event belongs into curves; NaN and infinity do not."""
-    plain = {k: v for k, v in event.items() if k not in {"time", "event", "epoch", "epochs", "metrics"}}
-    numbers = {**plain, **event.get("metrics", {})}
-    return {k: float(v) for k, v in numbers.items() if isinstance(v, int | float) and math.isfinite(v)}
+        self._log.write(event, elapsed=round(self._usage.elapsed, 2), **fields)

@@ -232,7 +232,11 @@ def build(kind: str, arguments: Mapping[str, Any], legal: Range, log_base: float
     bell = None
     if "mu" in numbers:
         bell = (numbers["mu"] * scale, numbers["sigma"] * abs(scale))
-        low, high = _cut(bell, floor, ceiling, log, f"{kind}({numbers['mu']:g}, {numbers['sigma']:g})")
+        half = (q or 0.0) / 2  # what rounds to a legal multiple
+        low, high = _cut(bell, floor - half, ceiling + half, log)
+        if low >= high:
+            text = f"{kind}({numbers['mu']:g}, {numbers['sigma']:g})"
+            raise SettingsError(f"{text} hardly ever lies in [{legal.minimum:g}, {legal.maximum:g}].")
     else:
         if numbers["min_value"] > numbers["max_value"]:
             raise SettingsError(f"min_value {numbers['min_value']:g} is above max_value {numbers['max_value']:g}.")
@@ -291,15 +295,11 @@ def _multiples(legal: Range, q: float | None) -> tuple[float, float]:
     return low, high
 
 
-def _cut(bell: tuple[float, float], floor: float, ceiling: float, log: bool, text: str) -> tuple[float, float]:
+def _cut(bell: tuple[float, float], floor: float, ceiling: float, log: bool) -> tuple[float, float]:
     """Return the range on which a normal is conditioned: the legal one, within five standard deviations of mu."""
     mu, sigma = bell
     if sigma <= 0:
-        raise SettingsError(f"sigma must be above zero in {text}.")
-    low, high = floor, ceiling
+        raise SettingsError(f"sigma must be above zero, got {sigma:g}.")
     if log:
-        low, high = (math.log(end) if end > 0 else -math.inf for end in (floor, ceiling))
-    low, high = max(low, mu - _SIGMAS * sigma), min(high, mu + _SIGMAS * sigma)
-    if low >= high:
-        raise SettingsError(f"{text} hardly ever lies in [{floor:g}, {ceiling:g}].")
-    return low, high
+        floor, ceiling = (math.log(end) if end > 0 else -math.inf for end in (floor, ceiling))
+    return max(floor, mu - _SIGMAS * sigma), min(ceiling, mu + _SIGMAS * sigma)

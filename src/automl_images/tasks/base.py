@@ -14,6 +14,7 @@ from PIL import Image
 from automl_images.augmentation.plan import AugmentationPlan, Style, augmentation_plan
 from automl_images.core.types import Row
 from automl_images.data.mask_files import MaskPictures
+from automl_images.evaluation.bootstrap import Difference
 from automl_images.models import catalogue
 from automl_images.models.base import Network
 from automl_images.models.trained import TrainedModel
@@ -120,6 +121,24 @@ class TaskAdapter(abc.ABC):
         options: Mapping[str, Any],
     ) -> tuple[dict[str, float], dict[str, Any]]:
         """Return the flat metrics and the full evaluation (tables, curves, the interval of the primary metric)."""
+
+    @abc.abstractmethod
+    def difference(
+        self,
+        challenger: Sequence[Mapping[str, Any]],
+        default: Sequence[Mapping[str, Any]],
+        rows: Sequence[Row],
+        model: TrainedModel,
+        options: Mapping[str, Any],
+    ) -> Difference:
+        """Return by how much the primary metric of one model is above another's, by a paired bootstrap over images.
+
+        Args:
+            challenger, default: predictions of the two models.
+            rows: the images.
+            model: whose classes and thresholds hold for both, so that they are measured alike.
+            options: as of `evaluate`.
+        """
 
     @abc.abstractmethod
     def pictures(

@@ -19,8 +19,13 @@ from automl_images.augmentation.sample import Sample
 from automl_images.core.types import FloatArray, Row
 from automl_images.data.images import read_image
 from automl_images.data.mltable import classes_from_response, classes_to_response, labels_of
-from automl_images.evaluation.bootstrap import mean_interval
-from automl_images.evaluation.classification import classification_metrics, evaluate_classification, log_loss
+from automl_images.evaluation.bootstrap import Difference, mean_difference, mean_interval
+from automl_images.evaluation.classification import (
+    ClassificationEvaluation,
+    classification_metrics,
+    evaluate_classification,
+    log_loss,
+)
 from automl_images.export.onnx import export_onnx
 from automl_images.export.parity import Tolerances
 from automl_images.export.parity_classification import check_class_parity
@@ -133,16 +138,9 @@ class Classification(TaskAdapter):
     ) -> tuple[dict[str, float], dict[str, Any]]:
         """Return the metrics of specification H.1, tables and curves."""
         classes = model.settings["classes"]
-        threshold = options["score_threshold"]
-        evaluation = evaluate_classification(
-            _probabilities(predictions, classes),
-            self._truth(rows, classes),
-            classes,
-            multilabel=self.multilabel,
-            **({} if threshold is None else {"score_threshold": threshold}),
-        )
+        evaluation = self._evaluation(predictions, rows, model, options)
         seed = model.settings["hyperparameters"]["random_seed"]
-        interval = mean_interval([float(value) for value in evaluation.per_image["correct"]], seed=seed)
+        interval = mean_interval(evaluation.per_image["correct"], seed=seed)
         cut = f", probability from {evaluation.operating_threshold:g}" if self.multilabel else ""
         definition = f"{self.primary_metric} over images{cut}"
         loss = log_loss(_probabilities(predictions, classes), self._truth(rows, classes), multilabel=self.multilabel)
@@ -151,6 +149,21 @@ class Classification(TaskAdapter):
             "interval": interval.as_dict(),
             "definition": definition,
         }
+
+    def difference(
+        self,
+        challenger: Sequence[Mapping[str, Any]],
+        default: Sequence[Mapping[str, Any]],
+        rows: Sequence[Row],
+        model: TrainedModel,
+        options: Mapping[str, Any],
+    ) -> Difference:
+        """Return the difference of the accuracies, or of the mean Jaccard indices."""
+        found, known = (
+            self._evaluation(predictions, rows, model, options).per_image["correct"]
+            for predictions in (challenger, default)
+        )
+        return mean_difference(found, known, seed=model.settings["hyperparameters"]["random_seed"])
 
     def pictures(
         self, predictions: Sequence[Mapping[str, Any]], rows: Sequence[Row], evaluation: Mapping[str, Any], count: int
@@ -171,6 +184,22 @@ class Classification(TaskAdapter):
             ]
 
         return {"best": page(best[:count]), "worst": page(worst[:count])}
+
+    def _evaluation(
+        self,
+        predictions: Sequence[Mapping[str, Any]],
+        rows: Sequence[Row],
+        model: TrainedModel,
+        options: Mapping[str, Any],
+    ) -> ClassificationEvaluation:
+        classes, threshold = model.settings["classes"], options["score_threshold"]
+        return evaluate_classification(
+            _probabilities(predictions, classes),
+            self._truth(rows, classes),
+            classes,
+            multilabel=self.multilabel,
+            **({} if threshold is None else {"score_threshold": threshold}),
+        )
 
     def _said(self, prediction: Mapping[str, Any], threshold: float) -> str:
         ranked = sorted(zip(prediction["probs"], prediction["labels"], strict=True), reverse=True)

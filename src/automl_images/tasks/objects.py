@@ -19,8 +19,12 @@ from automl_images.data.drawing import class_colour, draw_boxes, draw_masks
 from automl_images.data.images import read_image
 from automl_images.data.mask_files import MaskPictures
 from automl_images.data.mltable import class_names, detections_from_response, detections_to_response, objects_from_row
-from automl_images.evaluation.bootstrap import mean_average_precision_interval
-from automl_images.evaluation.detection import evaluate_detections
+from automl_images.evaluation.bootstrap import (
+    Difference,
+    mean_average_precision_difference,
+    mean_average_precision_interval,
+)
+from automl_images.evaluation.detection import Evaluation, evaluate_detections
 from automl_images.evaluation.mask_codes import encoded
 from automl_images.evaluation.voc import voc_metrics
 from automl_images.export.onnx import export_onnx
@@ -156,17 +160,11 @@ class FindingObjects(TaskAdapter):
         options: Mapping[str, Any],
     ) -> tuple[dict[str, float], dict[str, Any]]:
         """Return the metrics of specification H.2, tables and curves."""
-        classes, values = model.settings["classes"], model.settings["hyperparameters"]
-        metric_type = options["validation_metric_type"] or METRIC_TYPES[values["validation_metric_type"]]
-        evaluation = evaluate_detections(
-            *self._arrays(predictions, rows, classes),
-            classes,
-            iou_threshold=values["validation_iou_threshold"],
-            metric_type=metric_type,
-            score_threshold=options["score_threshold"],
-            operating_threshold=values["box_score_threshold"],
+        values, metric_type = model.settings["hyperparameters"], _metric_type(model, options)
+        evaluation = self._evaluation(predictions, rows, model, options)
+        interval = mean_average_precision_interval(
+            evaluation.matches, recall_points=evaluation.recall_points, seed=values["random_seed"]
         )
-        interval = mean_average_precision_interval(evaluation.matches, seed=values["random_seed"])
         lowest = EVALUATION_SCORE if options["score_threshold"] is None else options["score_threshold"]
         kind = f"{'masks, ' if self.masks else ''}{'COCO' if metric_type == 'coco' else 'VOC'}"
         definition = f"{kind}, overlap {values['validation_iou_threshold']:g}, scores from {lowest:g}"
@@ -175,6 +173,21 @@ class FindingObjects(TaskAdapter):
             "interval": interval.as_dict(),
             "definition": definition,
         }
+
+    def difference(
+        self,
+        challenger: Sequence[Mapping[str, Any]],
+        default: Sequence[Mapping[str, Any]],
+        rows: Sequence[Row],
+        model: TrainedModel,
+        options: Mapping[str, Any],
+    ) -> Difference:
+        """Return the difference of the mean average precisions."""
+        found, known = (self._evaluation(predictions, rows, model, options) for predictions in (challenger, default))
+        seed = model.settings["hyperparameters"]["random_seed"]
+        return mean_average_precision_difference(
+            found.matches, known.matches, recall_points=known.recall_points, seed=seed
+        )
 
     def pictures(
         self, predictions: Sequence[Mapping[str, Any]], rows: Sequence[Row], evaluation: Mapping[str, Any], count: int
@@ -210,6 +223,23 @@ class FindingObjects(TaskAdapter):
         image = draw_boxes(image, truth.boxes, ["" for _ in truth.labels], colours=[(255, 255, 255)] * len(truth))
         return draw_boxes(image, found.boxes, names, scores=found.scores, colours=colours)
 
+    def _evaluation(
+        self,
+        predictions: Sequence[Mapping[str, Any]],
+        rows: Sequence[Row],
+        model: TrainedModel,
+        options: Mapping[str, Any],
+    ) -> Evaluation:
+        classes, values = model.settings["classes"], model.settings["hyperparameters"]
+        return evaluate_detections(
+            *self._arrays(predictions, rows, classes),
+            classes,
+            iou_threshold=values["validation_iou_threshold"],
+            metric_type=_metric_type(model, options),
+            score_threshold=options["score_threshold"],
+            operating_threshold=values["box_score_threshold"],
+        )
+
     def _annotated(self, classes: Sequence[str]) -> Annotated:
         return Annotated({name: i for i, name in enumerate(classes)}, self.masks)
 
@@ -229,6 +259,11 @@ class FindingObjects(TaskAdapter):
         detector = cast(Detector, self._restored(model))
         detector.set_score_threshold(EVALUATION_SCORE)
         return detector
+
+
+def _metric_type(model: TrainedModel, options: Mapping[str, Any]) -> str:
+    of_model = METRIC_TYPES[model.settings["hyperparameters"]["validation_metric_type"]]
+    return str(options["validation_metric_type"] or of_model)
 
 
 def _metadata(detector: Detector, model: TrainedModel) -> DetectorMetadata:

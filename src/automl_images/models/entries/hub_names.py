@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from automl_images.core.errors import SettingsError
 from automl_images.models.entries.classification import CLASSIFICATION
+from automl_images.models.entries.detection import DETECTION
 from automl_images.models.entries.entry import ModelEntry, alternative
+from automl_images.models.entries.segmentation import SEGMENTATION
 from automl_images.models.hub.config import HubFiles, read_files, require_transformers
 from automl_images.models.weights import WeightSource
 
@@ -47,7 +49,7 @@ CLASSIFIERS = Kind(
     ("classifier.", "cls_classifier.", "distillation_classifier.", "head.", "dist_head."),
 )
 DETECTORS = Kind(
-    ("object_detection",),
+    DETECTION,
     ("detr", "deformable_detr", "rt_detr", "rt_detr_v2", "d_fine"),
     "detection:build_detector",
     "crop_expand_flip",
@@ -60,7 +62,7 @@ DETECTORS = Kind(
     ),
 )
 SEGMENTERS = Kind(
-    ("instance_segmentation",),
+    SEGMENTATION,
     ("mask2former", "maskformer"),
     "instances:build_segmenter",
     "crop_expand_flip",

@@ -12,6 +12,8 @@ from automl_images.pipelines.evaluation.nodes import (
     write_report,
 )
 
+JUDGED = ("predictions", "validation_data", "best_model")
+
 
 def create_pipeline() -> Pipeline:
     """Return the nodes of the stage."""
@@ -19,64 +21,32 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 predict_validation_data,
-                inputs={
-                    "onnx_model": "onnx_model",
-                    "manifest": "manifest",
-                    "validation_data": "validation_data",
-                    "options": "params:options",
-                },
+                inputs=_inputs("onnx_model", "manifest", "validation_data"),
                 outputs="predictions",
                 name="predict_validation_data",
             ),
-            Node(
-                draw_masks,
-                inputs={
-                    "predictions": "predictions",
-                    "validation_data": "validation_data",
-                    "best_model": "best_model",
-                    "options": "params:options",
-                },
-                outputs="mask_pictures",
-                name="draw_masks",
-            ),
+            Node(draw_masks, inputs=_inputs(*JUDGED), outputs="mask_pictures", name="draw_masks"),
             Node(
                 evaluate_predictions,
-                inputs={
-                    "predictions": "predictions",
-                    "validation_data": "validation_data",
-                    "best_model": "best_model",
-                    "options": "params:options",
-                },
+                inputs=_inputs(*JUDGED),
                 outputs=["metrics", "evaluation"],
                 name="evaluate_predictions",
             ),
-            Node(
-                plot_evaluation,
-                inputs={
-                    "evaluation": "evaluation",
-                },
-                outputs="evaluation_curves",
-                name="plot_evaluation",
-            ),
+            Node(plot_evaluation, inputs="evaluation", outputs="evaluation_curves", name="plot_evaluation"),
             Node(
                 write_report,
-                inputs={
-                    "conversion_report": "conversion_report",
-                    "split_report": "split_report",
-                    "validation_data": "validation_data",
-                    "augmentation_preview": "augmentation_preview",
-                    "trials": "trials",
-                    "curves": "curves",
-                    "best_trial": "best_trial",
-                    "best_model": "best_model",
-                    "parity_report": "parity_report",
-                    "predictions": "predictions",
-                    "metrics": "metrics",
-                    "evaluation": "evaluation",
-                    "options": "params:options",
-                },
+                inputs=_inputs(
+                    *("conversion_report", "split_report", "validation_data", "augmentation_preview"),
+                    *("trials", "curves", "best_trial", "best_model", "parity_report"),
+                    *("predictions", "metrics", "evaluation"),
+                ),
                 outputs="report",
                 name="write_report",
             ),
         ]
     )
+
+
+def _inputs(*datasets: str) -> dict[str, str]:
+    """Return a node's inputs: each dataset to the argument of its name, and the options."""
+    return {**{name: name for name in datasets}, "options": "params:options"}

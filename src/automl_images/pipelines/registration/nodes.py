@@ -32,26 +32,15 @@ def register_model(
     """
     name = options.registration.model_name or f"automl-images-{options.task.replace('_', '-')}"
     job = jobs.get(best_trial["job"])
-    metric_name = best_trial["primary_metric"]
-    metric = float(metrics[metric_name])
-    lineage = {
-        "task": options.task,
-        "job": job.name,
-        "trial": str(best_trial["trial"]),
-        "model_name": best_trial["model_name"],
-        metric_name: repr(metric),
-        DEFINITION: evaluation["definition"],
-        "training_hash": split_report["training"]["hash"],
-        VALIDATION_HASH: split_report["validation"]["hash"],
-        "parity": "passed" if parity_report["passed"] else "failed",
-        "onnx_sha256": manifest["onnx_sha256"],
-    }
+    metric = float(metrics[best_trial["primary_metric"]])
+    measured = {best_trial["primary_metric"]: repr(metric), DEFINITION: evaluation["definition"]}
+    lineage = {"task": options.task, **_lineage(best_trial, split_report, parity_report, manifest), **measured}
     run_id = job.run_id or tracker.start_job(job.name, options.task, {}, None)
     tracker.log_metrics(run_id, {k: v for k, v in metrics.items() if v is not None}, step=0)
     tracker.log_text(run_id, report, "report.html")
     champion = tracker.champion(name)
     version = tracker.register_model(run_id, Path(manifest["folder"]), name, lineage)
-    is_champion, reason = _decide(champion, metric_name, metric, lineage)
+    is_champion, reason = _decide(champion, best_trial["primary_metric"], metric, lineage)
     if is_champion:
         tracker.set_champion(name, version)
     tracker.end(run_id, "Completed")
@@ -67,6 +56,21 @@ def register_model(
         "champion_version": version if is_champion or champion is None else champion["version"],
         "reason": reason,
         "lineage": lineage,
+    }
+
+
+def _lineage(
+    best_trial: dict[str, Any], split_report: dict[str, Any], parity_report: dict[str, Any], manifest: dict[str, Any]
+) -> dict[str, str]:
+    """Return what the model came from, as tags of its version."""
+    return {
+        "job": best_trial["job"],
+        "trial": str(best_trial["trial"]),
+        "model_name": best_trial["model_name"],
+        "training_hash": split_report["training"]["hash"],
+        VALIDATION_HASH: split_report["validation"]["hash"],
+        "parity": "passed" if parity_report["passed"] else "failed",
+        "onnx_sha256": manifest["onnx_sha256"],
     }
 
 

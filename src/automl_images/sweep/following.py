@@ -1,0 +1,108 @@
+"""A running trial as its controller sees it: request, process, log, and the tracker's run."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from automl_images.core.errors import JobError
+from automl_images.core.events import EventFollower
+from automl_images.core.files import read_json, write_json
+from automl_images.core.tracking import Tracker
+from automl_images.sweep.executors import RunningTrial
+from automl_images.sweep.trials import REQUEST, STOP, TrialRequest
+
+RUN_ID = "tracking.json"
+
+
+@dataclasses.dataclass(slots=True)
+class FollowedTrial:
+    """One running trial.
+
+    Attributes:
+        request: what it is to do.
+        folder: where it does it.
+        slot: of the executor, from 0.
+        process: its process.
+        events: its log, read so far.
+        run_id: of the tracker.
+        last_value: primary metric of the last epoch that was evaluated.
+        is_judged: whether a policy may stop it: it has reported, and is not at its end.
+        is_stopping: it was asked to end.
+    """
+
+    request: TrialRequest
+    folder: Path
+    slot: int
+    process: RunningTrial
+    events: EventFollower
+    run_id: str
+    last_value: float | None = None
+    is_judged: bool = False
+    is_stopping: bool = False
+
+    @property
+    def label(self) -> str:
+        """Return its name for people."""
+        return f"trial {self.request.number} · {self.request.model_name}"
+
+    def value_of(self, event: Mapping[str, Any]) -> float | None:
+        """Return the primary metric at an epoch's event; one without evaluation repeats the last, as the service does.
+
+        None: the event is of another kind, or there is no finite value yet.
+        """
+        if event["event"] != "epoch":
+            return None
+        value = (event.get("metrics") or {}).get(self.request.primary_metric, self.last_value)
+        if value is None or not math.isfinite(value):
+            return None
+        self.last_value = value
+        self.is_judged = int(event["epoch"]) < int(event["epochs"])
+        return float(value)
+
+
+def prepare_folder(request: TrialRequest, folder: Path, study: str) -> None:
+    """Write the request into the trial's folder.
+
+    Args:
+        request: of the trial.
+        folder: of the trial; made where it is missing.
+        study: where the study is kept, for messages.
+
+    Raises:
+        JobError: the folder holds a trial of another configuration.
+    """
+    if (folder / REQUEST).is_file():
+        earlier = TrialRequest.load(folder)
+        if (earlier.model_name, earlier.hyperparameters) != (request.model_name, request.hyperparameters):
+            raise JobError(
+                f"{folder} holds a trial of another configuration than {study} has under its number; was one of them "
+                "removed or replaced? Bring it back, or start a new job by another job_name."
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    request.save(folder)
+
+
+def tracked_run(request: TrialRequest, folder: Path, tracker: Tracker, job_run_id: str) -> str:
+    """Open the tracker's run of a trial, the same one as before where it goes on, and return its id."""
+    record = folder / RUN_ID
+    known = read_json(record)["run_id"] if record.is_file() else None
+    params = {"model_name": request.model_name, **request.hyperparameters}
+    run_id = tracker.start_trial(job_run_id, request.number, params, known)
+    write_json(record, {"run_id": run_id})
+    return run_id
+
+
+def ask_to_stop(folder: Path, reason: str) -> None:
+    """Let a trial end at its next step and keep what it has."""
+    write_json(folder / STOP, {"reason": reason})
+
+
+def numbers_of(event: Mapping[str, Any]) -> dict[str, float]:
+    """Return what of an epoch's event belongs into curves; NaN and infinity do not."""
+    plain = {k: v for k, v in event.items() if k not in {"time", "event", "epoch", "epochs", "metrics"}}
+    numbers = {**plain, **event.get("metrics", {})}
+    return {k: float(v) for k, v in numbers.items() if isinstance(v, int | float) and math.isfinite(v)}
