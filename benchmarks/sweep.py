@@ -1,20 +1,29 @@
-"""What a sweep saves.
+"""What a sweep saves, and what it costs beside training.
 
 One command a question:
 
     python benchmarks/sweep.py policies                       recorded learning curves, one trial after another
     python benchmarks/sweep.py policies CURVES.csv --concurrent 4
+    python benchmarks/sweep.py overhead                       a small real sweep on the bundled sample
 
 `policies` replays learning curves that were recorded without early termination under each policy: how many epochs it
 saves, and whether the best metric is the same. CURVES.csv has the columns `sweep` (may be missing), `trial`, `epoch`
 (from 1) and `value` (larger is better).
+
+`overhead` runs a sweep of three short trials by `kedro run` and prints for each the seconds from the start of its
+process to the first step, and from the end of training to the record in the study. It exits with 1 above 4 seconds.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import math
+import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +32,18 @@ import optuna
 import pandas as pd
 from pydantic import TypeAdapter
 
+from automl_images.core.events import read_events
 from automl_images.sweep.policies import EarlyTerminationOptions, build_pruner
 from automl_images.sweep.policies.pruner import PolicyPruner
 
+RATES = (0.001, 0.002, 0.003)
+MOST_OVERHEAD = 4.0
+SWEEP = {
+    "limits": {"max_trials": len(RATES)},
+    "search_space": [{"model_name": "efficientnet_lite0", "learning_rate": {"type": "choice", "values": list(RATES)}}],
+    "sweep": {"sampling_algorithm": "grid"},
+    "training_parameters": {"number_of_epochs": 2, "training_crop_size": 96, "validation_crop_size": 96},
+}
 RECORDED = Path(__file__).parent / "data/learning_curves.csv"
 POLICIES: tuple[Mapping[str, Any], ...] = (
     {"type": "none"},
@@ -140,6 +158,41 @@ def print_policies(arguments: argparse.Namespace) -> None:
         print(f"| {name} | {rows['saved'].mean():.0%} | {lost:.4f} | {rows['equal'].sum()} of {len(rows)} |")
 
 
+def print_overhead(arguments: argparse.Namespace) -> None:
+    """Run a small sweep and print what its trials cost beside training; the first one warms the caches."""
+    task, project = "image_classification", Path(__file__).parent.parent
+    with tempfile.TemporaryDirectory() as root:
+        conf = Path(root) / "conf"
+        shutil.copytree(project / "conf", conf)
+        (conf / "local" / "parameters_sweep.yml").write_text(json.dumps({task: SWEEP}), encoding="utf-8")
+        params = f"data_root={root}/data,{task}.registration.model_name=benchmark-sweep"
+        command = [sys.executable, "-m", "kedro", "run", f"--pipeline={task}", "--to-nodes", f"sweep.{task}.run_trials"]
+        command += ["--conf-source", str(conf), "--params", params]
+        subprocess.run(command, cwd=project, check=True)
+        job = next((Path(root) / "data/06_models" / task / "trials").glob("*/job.json")).parent
+        rows = [_overhead(job, trial) for trial in range(len(RATES))]
+    table = pd.DataFrame(rows).round(2)
+    print(table.to_string(index=False))
+    warm = table.iloc[1:]["overhead"].mean()
+    print(f"mean of the warm trials: {warm:.2f} s beside training (at most {MOST_OVERHEAD:.0f})")
+    sys.exit(int(warm > MOST_OVERHEAD))
+
+
+def _overhead(job: Path, trial: int) -> dict[str, float]:
+    told = [e for e in read_events(job / "events.jsonl") if e.get("trial") == trial]
+    own = read_events(job / str(trial) / "events.jsonl")
+    at = {e["event"]: e["time"] for e in told} | {e["event"]: e["time"] for e in own}
+    before, after = at["started"] - at["trial_started"], at["trial_ended"] - at["finished"]
+    training = at["finished"] - at["started"]
+    return {
+        "trial": trial,
+        "training": training,
+        "to_first_step": before,
+        "to_record": after,
+        "overhead": before + after,
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
@@ -147,6 +200,8 @@ def main() -> None:
     policies.add_argument("curves", type=Path, nargs="?", default=RECORDED)
     policies.add_argument("--concurrent", type=int, default=1, help="trials that run at a time")
     policies.set_defaults(run=print_policies)
+    overhead = commands.add_parser("overhead", help="seconds of a trial beside training")
+    overhead.set_defaults(run=print_overhead)
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     arguments.run(arguments)

@@ -13,10 +13,11 @@ from typing import Any
 
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
-from kedro.pipeline import Pipeline
+from kedro.pipeline import Node, Pipeline
 
 from automl_images.augmentation.advanced_settings import AdvancedSettings
 from automl_images.core.errors import DataError, SettingsError, unknown_name
+from automl_images.core.failpoints import failpoint
 from automl_images.core.hyperparameters import canonical
 from automl_images.core.tracking import NullTracker
 from automl_images.integrations.mlflow import MLflowTracker
@@ -62,6 +63,11 @@ class JobHooks:
                 options = parse_job_options(task, self._parameters[task])
                 for warning in check_models(options, catalog.load(f"{task}.jobs"), self._tracker or NullTracker()):
                     LOG.warning(warning)
+
+    @hook_impl
+    def after_node_run(self, node: Node) -> None:
+        """Let a test end the run between a node and the saving of what it made."""
+        failpoint(f"node:{node.name}")
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:

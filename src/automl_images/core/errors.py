@@ -42,6 +42,10 @@ class JobError(AutoMLImagesError):
     """A job cannot be started, resumed or found."""
 
 
+class DiskFullError(AutoMLImagesError):
+    """Nothing more fits on a disk; what was written before is untouched."""
+
+
 class Interrupted(AutoMLImagesError):
     """The user stopped the run; state was saved."""
 

@@ -7,15 +7,26 @@ point leaves either the old file or the new one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import platform
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from automl_images.core.errors import DiskFullError
+from automl_images.core.failpoints import failpoint
+
 TEMPORARY_PREFIX = ".tmp-"
+_OWN_PREFIX = f"{TEMPORARY_PREFIX}{re.sub(r'[^A-Za-z0-9]', '', platform.node())}-"
+_CLEANED: set[Path] = set()
 
 
 @contextlib.contextmanager
@@ -25,22 +36,34 @@ def replacing(path: Path | str) -> Iterator[Path]:
     Use it for writers that want a file name (ONNX, safetensors, pictures).
 
     Raises:
-        OSError: the folder cannot be written or the disk is full; `path` is then untouched.
+        DiskFullError: nothing more fits on the disk; `path` is then untouched.
+        OSError: the folder cannot be written; `path` is then untouched.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY_PREFIX, suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
     try:
-        yield temporary
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left_over(path.parent)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{_OWN_PREFIX}{os.getpid()}-", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            temporary.chmod(0o644)
+            failpoint(f"write:{path.name}")
+            temporary.replace(path)
+            _sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            free = shutil.disk_usage(path.parent).free
+            raise DiskFullError(
+                f"The disk is full: {path} cannot be written, {free} bytes are free there. What was there before is "
+                "untouched. Make room and run the same command again."
+            ) from error
+        raise
 
 
 def write_bytes(path: Path | str, content: bytes) -> None:
@@ -74,6 +97,17 @@ def fingerprint(value: Any) -> str:
     """Return the hexadecimal SHA-256 of a JSON-serialisable value, independent of the order of keys."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _remove_left_over(folder: Path) -> None:
+    """Remove temporary files of processes of this machine that died; looks once a process into each folder."""
+    if folder in _CLEANED:
+        return
+    _CLEANED.add(folder)
+    for path in folder.glob(f"{_OWN_PREFIX}*"):
+        owner = path.name.removeprefix(_OWN_PREFIX).partition("-")[0]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            path.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

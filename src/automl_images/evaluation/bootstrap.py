@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
 
 from automl_images.core.types import IntArray
 from automl_images.evaluation.matching import IGNORED, MATCHED, Matches
@@ -121,10 +122,12 @@ def mean_average_precision_difference(
     """
     if not np.array_equal(challenger.truth_image, default.truth_image) or challenger.images != default.images:
         raise ValueError("Expected the matches of two models on the same images, in the same order.")
+    if not default.images:
+        return Difference(0.0, 0.0, 0.0, confidence, samples)
     whole = np.ones((1, default.images), np.int64)
     draws = np.concatenate((whole, _draws(default.images, samples, seed)))
     found, known = (_mean_average_precisions(m, draws, recall_points) for m in (challenger, default))
-    return _difference(found[0] - known[0], (found - known)[1:], confidence)
+    return _difference(found[0] - known[0], (found - known)[1:], confidence, _expanded(confidence, default.images))
 
 
 def mean_interval(values: Sequence[float], *, samples: int = 2000, confidence: float = 0.95, seed: int = 0) -> Interval:
@@ -180,16 +183,24 @@ def mean_difference(
         raise ValueError(f"Expected values of the same images, got {len(found)} and {len(known)}.")
     differences = found - known
     value = float(differences.mean()) if len(differences) else 0.0
-    return _difference(value, _weighted_means(differences, (-1.0, 1.0), samples, seed), confidence)
+    return _difference(value, _weighted_means(differences, (-1.0, 1.0), samples, seed), confidence, _tails(confidence))
 
 
-def _difference(value: float, drawn: Values, confidence: float) -> Difference:
-    low, high = np.quantile(drawn, _tails(confidence))
+def _difference(value: float, drawn: Values, confidence: float, tails: tuple[float, float]) -> Difference:
+    low, high = np.quantile(drawn, tails)
     return Difference(*(round(float(v), DIGITS) for v in (value, low, high)), confidence, len(drawn))
 
 
 def _tails(confidence: float) -> tuple[float, float]:
     return (1 - confidence) / 2, (1 + confidence) / 2
+
+
+def _expanded(confidence: float, images: int) -> tuple[float, float]:
+    """Return tails as much smaller as bounds from the few images must be wider: of the t distribution, for n - 1."""
+    if images < 2:
+        return 0.0, 1.0
+    low = float(ndtr(stdtrit(images - 1, (1 - confidence) / 2) * np.sqrt(images / (images - 1))))
+    return low, 1 - low
 
 
 def _weighted_means(values: Values, ends: tuple[float, float], samples: int, seed: int) -> Values:

@@ -26,6 +26,7 @@ def closing_words(task: str, result: dict[str, Any], catalog: DataCatalog, secon
         f"  job        {result['job']} · {seconds / 60:.1f} minutes · {result['trials']} trial(s)",
         f"  best       {result['model_name']} (trial {result['trial']}): "
         f"{result['primary_metric']} {result['metric']:.4f}{_interval(result)}",
+        *_comparison(result),
         f"  model      {model} (model.onnx, parity with torch passed)",
         f"  registered {result['registered_model']} version {result['version']}{_champion(result)}",
         f"  report     {report}",
@@ -47,6 +48,11 @@ def _path(catalog: DataCatalog, name: str) -> Path:
 def _interval(result: dict[str, Any]) -> str:
     interval = result.get("interval")
     return f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
+
+
+def _comparison(result: dict[str, Any]) -> list[str]:
+    comparison = result.get("comparison")
+    return [f"             {comparison['sentence']}"] if comparison else []
 
 
 def _champion(result: dict[str, Any]) -> str:

@@ -44,7 +44,8 @@ class ReportContent:
         augmentation_preview: grid of augmented samples.
         trials: leaderboard, a row a trial.
         curves: columns `trial`, `model_name`, `epoch`, `metric`, `value`.
-        best_trial: `job`, `trial`, `model_name`, `primary_metric`, `best_epoch`, `epochs`, `seconds`.
+        best_trial: `job`, `trial`, `model_name`, `primary_metric`, `best_epoch`, `epochs`, `seconds`, and `comparison`
+            with the default recipe in AutoMode, whose `sentence` is shown.
         settings: of the best model, the content of settings.json.
         parity: torch against onnxruntime, see `export.parity.ParityReport.as_dict`.
         metrics: flat numbers by name; -1 or None where undefined.

@@ -19,13 +19,18 @@ def best_trial(trials: Sequence[Mapping[str, Any]], primary_metric: str) -> Mapp
     Raises:
         TrainingError: no trial has a metric; the message holds each trial's cause.
     """
-    judged = [row for row in trials if row["status"] != "Failed" and not _missing(row.get(primary_metric))]
-    if not judged:
+    found = judged(trials, primary_metric)
+    if not found:
         causes = "\n".join(
             f"  trial {row['trial']}: {row['status']}: {row.get('note') or 'no metric'}" for row in trials
         )
         raise TrainingError(f"No trial came to a {primary_metric}:\n{causes}")
-    return min(judged, key=lambda row: (-float(row[primary_metric]), int(row["trial"])))
+    return min(found, key=lambda row: (-float(row[primary_metric]), int(row["trial"])))
+
+
+def judged(trials: Sequence[Mapping[str, Any]], primary_metric: str) -> list[Mapping[str, Any]]:
+    """Return the rows that can win: those that came to a metric and did not fail."""
+    return [row for row in trials if row["status"] != "Failed" and not _missing(row.get(primary_metric))]
 
 
 def _missing(value: Any) -> bool:

@@ -16,7 +16,6 @@ from automl_images.core.types import Table
 from automl_images.jobs.options import JobOptions
 from automl_images.jobs.store import JobStore
 from automl_images.models.trained import TrainedModel
-from automl_images.tasks import TASKS
 
 LOG = logging.getLogger(__name__)
 CHALLENGER, DEFAULT = "challenger", "default"
@@ -39,7 +38,7 @@ def load_trial(trial: TrialRow, jobs: JobStore) -> TrainedModel:
 
     folder: Path = jobs.get(trial["job"]).folder / str(trial["trial"])
     if not (folder / WEIGHTS).is_file():
-        raise ModelError(f"The weights of trial {trial['trial']} are not in {folder} any more; run the job anew.")
+        raise ModelError(f"The weights of trial {trial['trial']} are not there any more. Run the job under a new name.")
     request = TrialRequest.load(folder)
     about = {
         "job": trial["job"],
@@ -63,68 +62,47 @@ def compare(
         `confidence` (all None where one of the two cannot be used), `kept` (`challenger` or `default`), and a
         `sentence` for people.
     """
-    LOG.info("Model selection: %s against the default recipe", _name(challenger))
-    found = {
+    from automl_images.tasks import get_task
+
+    task, rows, settings = get_task(options.task), validation_data.rows, options.evaluation.model_dump()
+    found: dict[str, Any] = {
         "default_trial": int(default["trial"]),
         "challenger_trial": int(challenger["trial"]),
-        "metric": TASKS.get(options.task).primary_metric,
+        "metric": task.primary_metric,
         **dict.fromkeys(("difference", "low", "high", "confidence")),
     }
-    predictions = {}
-    for side, trial in ((DEFAULT, default), (CHALLENGER, challenger)):
+    trials, models, predictions = {DEFAULT: default, CHALLENGER: challenger}, {}, {}
+    for side, trial in trials.items():
+        LOG.info("Never worse than the default: exporting trial %s to judge it on %d images", _named(trial), len(rows))
         try:
-            predictions[side] = _predictions(trial, validation_data, jobs, options)
+            models[side] = load_trial(trial, jobs)
+            predictions[side] = task.predict(task.export(models[side]), rows, settings)
         except ModelError as error:
             kept = CHALLENGER if side == DEFAULT else DEFAULT
-            sentence = f"{_name(trial)} cannot be used: {error} So the {kept} is kept without a comparison."
+            unusable = f"trial {_named(trial)} cannot be used: {str(error).splitlines()[0]}"
+            sentence = f"Trial {_named(trials[kept])} is kept without a comparison, as {unusable}"
             return _told({**found, "kept": kept, "sentence": sentence})
-    found |= _difference(predictions, default, validation_data, jobs, options)
-    found["kept"] = CHALLENGER if found["low"] > 0 else DEFAULT  # equal models: the default
-    return _told({**found, "sentence": _sentence(found, challenger, default, len(validation_data.rows))})
-
-
-def _predictions(trial: TrialRow, data: Table, jobs: JobStore, options: JobOptions) -> list[dict[str, Any]]:
-    from automl_images.tasks import get_task
-
-    LOG.info("Model selection: %s is exported and judged on %d validation images", _name(trial), len(data.rows))
-    task = get_task(options.task)
-    return task.predict(task.export(load_trial(trial, jobs)), data.rows, options.evaluation.model_dump())
-
-
-def _difference(
-    predictions: Mapping[str, Any], default: TrialRow, data: Table, jobs: JobStore, options: JobOptions
-) -> dict[str, float]:
-    from automl_images.tasks import get_task
-
-    found = get_task(options.task).difference(
-        predictions[CHALLENGER],
-        predictions[DEFAULT],
-        data.rows,
-        load_trial(default, jobs),
-        options.evaluation.model_dump(),
-    )
-    return {"difference": found.value, "low": found.low, "high": found.high, "confidence": found.confidence}
+    difference = task.difference(predictions[CHALLENGER], predictions[DEFAULT], rows, models[DEFAULT], settings)
+    found |= {"difference": difference.value, "low": difference.low, "high": difference.high}
+    found |= {"confidence": difference.confidence, "kept": CHALLENGER if difference.is_better else DEFAULT}
+    return _told({**found, "sentence": _sentence(found, challenger, default, len(rows))})
 
 
 def _sentence(found: Mapping[str, Any], challenger: TrialRow, default: TrialRow, images: int) -> str:
-    from automl_images.reporting.charts import words
-
-    interval = f"{found['confidence']:.0%} interval {found['low']:.4f} to {found['high']:.4f}".replace("%", " %")
-    if found["kept"] == CHALLENGER:
-        return (
-            f"{_name(challenger)} beats the default recipe ({_name(default)}) by {found['difference']:.4f} in "
-            f"{words(found['metric'])} ({interval})."
-        )
-    return (
-        f"The default recipe ({_name(default)}) is kept: that {_name(challenger)} is better is not sure on {images} "
-        f"validation images, by {found['difference']:.4f} in {words(found['metric'])} ({interval})."
+    measure, new, old = found["metric"].replace("_", " "), _named(challenger), _named(default)
+    numbers = (
+        f"{found['difference']:.4f} ({100 * found['confidence']:.0f} % interval {found['low']:.4f} to "
+        f"{found['high']:.4f}, {images} validation images)"
     )
+    if found["kept"] == CHALLENGER:
+        return f"Trial {new} beats trial {old}, the default recipe: its {measure} is higher by {numbers}."
+    return f"Trial {old}, the default recipe, is kept: trial {new} is not surely better, its {measure} differs by {numbers}."
 
 
 def _told(comparison: dict[str, Any]) -> dict[str, Any]:
-    LOG.info("Model selection: %s", comparison["sentence"])
+    LOG.info("Never worse than the default: %s", comparison["sentence"])
     return comparison
 
 
-def _name(trial: TrialRow) -> str:
-    return f"trial {trial['trial']}, {trial['model_name']}"
+def _named(trial: TrialRow) -> str:
+    return f"{trial['trial']} ({trial['model_name']})"

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from automl_images.core.types import Table
 from automl_images.jobs.options import JobOptions
 from automl_images.jobs.store import JobStore
 from automl_images.models.trained import TrainedModel
+from automl_images.pipelines.model_selection.comparison import DEFAULT, compare, load_trial
 from automl_images.sweep.selection import best_trial as best_of
+from automl_images.sweep.selection import judged
 from automl_images.tasks import TASKS
 
 
-def select_best_trial(trials: pd.DataFrame, options: JobOptions) -> dict[str, Any]:
+def select_best_trial(
+    trials: pd.DataFrame, validation_data: Table, jobs: JobStore, options: JobOptions
+) -> dict[str, Any]:
     """Return job, number, model and primary metric of the best trial; of equals the earlier one.
+
+    In AutoMode the best trial must surely beat the one of the default recipe, else that one is returned; `comparison`
+    holds the verdict (see `comparison.compare`), or None where there was nothing to compare.
 
     Raises:
         TrainingError: no trial came to a metric.
     """
     metric = TASKS.get(options.task).primary_metric
     rows = [{str(name): value for name, value in row.items()} for row in trials.to_dict("records")]
-    best = best_of(rows, metric)
+    best, comparison = best_of(rows, metric), None
+    of_default = [row for row in judged(rows, metric) if row.get("recipe") == DEFAULT]
+    default = min(of_default, key=lambda row: int(row["trial"]), default=best)
+    if default["trial"] != best["trial"]:
+        comparison = compare(best, default, validation_data, jobs, options)
+        best = default if comparison["kept"] == DEFAULT else best
     return {
         "job": best["job"],
         "trial": int(best["trial"]),
@@ -32,25 +44,10 @@ def select_best_trial(trials: pd.DataFrame, options: JobOptions) -> dict[str, An
         "best_epoch": int(best["best_epoch"]),
         "epochs": int(best["epochs"]),
         "seconds": float(best["seconds"]),
+        "comparison": comparison,
     }
 
 
 def load_best_model(best_trial: dict[str, Any], jobs: JobStore) -> TrainedModel:
     """Return the network of the best trial at its best epoch."""
-    from safetensors.torch import load_file
-
-    from automl_images.core.files import read_json
-    from automl_images.sweep.trials import WEIGHTS, TrialRequest
-    from automl_images.tasks import get_task
-    from automl_images.tasks.run_trial import WEIGHTS_INFO
-
-    folder: Path = jobs.get(best_trial["job"]).folder / str(best_trial["trial"])
-    request = TrialRequest.load(folder)
-    about = {
-        "job": best_trial["job"],
-        "trial": best_trial["trial"],
-        "best_epoch": best_trial["best_epoch"],
-        "data_hash": request.data_hash,
-        "weights": read_json(folder / WEIGHTS_INFO),
-    }
-    return get_task(request.task).trained_model(request, load_file(folder / WEIGHTS), about)
+    return load_trial(best_trial, jobs)

@@ -15,6 +15,8 @@ def create_pipeline() -> Pipeline:
                 select_best_trial,
                 inputs={
                     "trials": "trials",
+                    "validation_data": "validation_data",
+                    "jobs": "jobs",
                     "options": "params:options",
                 },
                 outputs="best_trial",

@@ -1,0 +1,139 @@
+"""A sweep of real trials through the user's command, killed where it hurts; the same command then makes it whole.
+
+The invariants are those of docs/reliability.md: one clear line and exit code, no partial file, no trial lost or counted
+twice, no run left running, exactly one registered version, no process left behind.
+"""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TASK = "image_classification"
+SPACE = [{"model_name": "efficientnet_lite0", "learning_rate": {"type": "choice", "values": [0.001, 0.003]}}]
+SMALL = {"training_crop_size": 32, "validation_crop_size": 32, "validation_resize_size": 40, "training_batch_size": 32}
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A data root, and a configuration with a small sweep."""
+    conf = tmp_path / "conf"
+    subprocess.run(["cp", "-r", str(ROOT / "conf"), str(conf)], check=True)
+    parameters = {
+        "limits": {"max_trials": 2},
+        "search_space": SPACE,
+        "sweep": {"sampling_algorithm": "grid"},
+        "training_parameters": {**SMALL, "model_name": None, "number_of_epochs": 2, "number_of_workers": 0},
+    }
+    (conf / "test" / "parameters_image_classification.yml").write_text(json.dumps({TASK: parameters}))
+    return tmp_path
+
+
+def start(project, failpoint=None):
+    params = f"data_root={project}/data,job_name=night"
+    command = [sys.executable, "-m", "kedro", "run", f"--pipeline={TASK}", "--env=test", "--params", params]
+    variables = {"AUTOML_IMAGES_FAILPOINT": failpoint} if failpoint else {}
+    return subprocess.Popen(
+        [*command, "--conf-source", str(project / "conf")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **variables},
+        start_new_session=True,
+    )
+
+
+def finish(project, **variables):
+    process = start(project, **variables)
+    output, _ = process.communicate(timeout=600)
+    return process.returncode, output
+
+
+def assert_whole(project, output):
+    """Assert the invariants of a run that was made whole."""
+    data = project / "data"
+    with (data / "07_model_output" / TASK / "trials.csv").open(newline="") as stream:
+        trials = list(csv.DictReader(stream))
+    assert [(t["trial"], t["status"], t["epochs"]) for t in trials] == [
+        ("0", "Completed", "2"),
+        ("1", "Completed", "2"),
+    ]
+    assert {t["learning_rate"] for t in trials} == {"0.001", "0.003"}
+    assert not list(data.rglob(".tmp-*"))
+    assert "version 1, now the champion" in output
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{data}/mlflow.db")
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    runs = client.search_runs(experiments)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len(runs) == 3
+    assert len(client.search_model_versions("")) == 1
+    assert not [p for p in psutil.process_iter(["cmdline"]) if str(project) in " ".join(p.info["cmdline"] or [])]
+
+
+def epochs_told(project, trial):
+    path = project / "data/06_models" / TASK / "trials/night" / str(trial) / "events.jsonl"
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    return [e["epoch"] for e in events if e["event"] == "epoch"]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "write:model.onnx",  # F3: while the ONNX model is written
+        pytest.param(f"node:export.{TASK}.export_to_onnx", marks=pytest.mark.slow),  # F4: between nodes
+        pytest.param("write:trials.csv", marks=pytest.mark.slow),  # F4: in a node's save
+        pytest.param("training:step:4", marks=pytest.mark.slow),  # F1, F5: every trial dies once in its second epoch
+    ],
+)
+def test_a_run_that_is_killed_is_made_whole_by_the_same_command(project, place):
+    code, _ = finish(project, failpoint=f"{place}:kill")
+    assert code == -signal.SIGKILL or place.startswith("training")
+    assert not (project / "data/06_models" / TASK / "registered_model.json").exists()
+    code, output = finish(project)
+    assert code == 0, output
+    assert_whole(project, output)
+    if not place.startswith("training"):
+        assert epochs_told(project, 0) == epochs_told(project, 1) == [1, 2]
+
+
+@pytest.mark.slow
+def test_a_trial_that_is_killed_is_tried_again_within_the_run(project):
+    """F5: the real process of a trial gets SIGKILL from outside."""
+    process = start(project)
+    log = project / "data/06_models" / TASK / "trials/night/0/events.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and '"epoch"' in log.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for child in psutil.Process(process.pid).children(recursive=True):
+        if "run_trial" in " ".join(child.cmdline()):
+            child.kill()
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+    assert "trying again from its last checkpoint (1 of 2)" in output
+    assert_whole(project, output)
+
+
+@pytest.mark.slow
+def test_a_second_run_of_the_job_is_told_who_holds_it(project):
+    """F9: two commands at once on one job."""
+    first = start(project)
+    deadline = time.monotonic() + 120
+    while not list((project / "data/06_models").rglob("events.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    code, output = finish(project)
+    assert code == 1
+    assert f"Job night is being run by process {first.pid}" in output
+    assert "Traceback" not in output
+    output, _ = first.communicate(timeout=600)
+    assert_whole(project, output)

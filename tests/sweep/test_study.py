@@ -1,0 +1,116 @@
+"""The study's file: locked, torn, foreign, held."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from fake_trials import sweep
+
+from automl_images.core.errors import JobError
+from automl_images.sweep import patience
+from automl_images.sweep.patience import patiently
+from automl_images.sweep.study import STUDY_FILE, JobStudy
+
+
+def test_a_locked_study_is_waited_for(tmp_path):
+    """F19: another program holds a write lock on the file for a while."""
+    study = JobStudy(tmp_path, "job", None)
+    study.ask(lambda trial: {"score": 0.1})
+    other = sqlite3.connect(tmp_path / STUDY_FILE, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(3, other.rollback)
+    release.start()
+    begun = time.monotonic()
+    study.report(0, 1, 0.5)
+    assert time.monotonic() - begun > 2
+    release.join()
+    other.close()
+    study.tell(0, "Completed", 0.5, "")
+    assert not study.unfinished()
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path):
+    (tmp_path / STUDY_FILE).write_bytes(b"not a database" * 100)
+    with pytest.raises(JobError, match=f"{STUDY_FILE} cannot be used"):
+        JobStudy(tmp_path, "job", None)
+    assert (tmp_path / STUDY_FILE).read_bytes().startswith(b"not a database")
+
+
+@pytest.mark.parametrize("times", [3])
+def test_a_controller_that_dies_while_it_writes_leaves_a_readable_study(tmp_path, times):
+    """F19: SIGKILL in the middle of writes; SQLite's write-ahead log is replayed."""
+    program = (
+        "import sys; from pathlib import Path; from automl_images.sweep.study import JobStudy\n"
+        "study = JobStudy(Path(sys.argv[1]), 'job', None)\n"
+        "print('open', flush=True)\n"
+        "while True:\n"
+        "    asked = study.ask(lambda trial: {'x': trial.suggest_float('x', 0, 1)})\n"
+        "    study.tell(asked.number, 'Completed', 0.5, '')\n"
+    )
+    for _ in range(times):
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, env={**os.environ}
+        )
+        process.stdout.readline()
+        time.sleep(0.5)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        study = JobStudy(tmp_path, "job", None)
+        asked = study.asked()
+        assert [trial.number for trial in asked] == list(range(len(asked)))
+        assert len(study.unfinished()) <= 1 + times
+        study.close()
+    assert len(asked) > times
+
+
+def test_closing_a_trial_twice_changes_nothing(tmp_path):
+    study = JobStudy(tmp_path, "job", None)
+    study.ask(lambda trial: {})
+    study.tell(0, "Completed", 0.5, "")
+    study.tell(0, "Failed", None, "later")
+    assert study._study.trials[0].value == 0.5
+
+
+def test_nan_is_no_report_and_a_repeated_epoch_counts_once(tmp_path):
+    study = JobStudy(tmp_path, "job", None)
+    study.ask(lambda trial: {})
+    for epoch, value in [(1, 0.1), (2, float("nan")), (3, 0.3), (3, 0.9)]:
+        study.report(0, epoch, value)
+    assert study._study.trials[0].intermediate_values == {1: 0.1, 3: 0.3}
+
+
+def test_an_unreachable_server_is_an_error_without_the_password(monkeypatch, tmp_path):
+    monkeypatch.setattr("automl_images.sweep.study.OPENING_PATIENCE", 1.0)
+    monkeypatch.setenv("SECRET", "canary")
+    with pytest.raises(JobError, match="gave no answer") as caught:
+        JobStudy(tmp_path, "job", "postgresql+pg8000://me:$SECRET@127.0.0.1:1/x")
+    assert "canary" not in str(caught.value)
+
+
+def test_patience_ends(monkeypatch):
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.01)
+    from sqlalchemy.exc import OperationalError
+
+    calls = []
+
+    def fails():
+        calls.append(1)
+        raise OperationalError("select", {}, Exception("gone"))
+
+    with pytest.raises(JobError, match="gave no answer for 0 seconds: .*gone"):
+        patiently(fails, patience=0.2)
+    assert len(calls) > 2
+
+
+def test_a_study_that_vanished_is_noticed(tmp_path):
+    """The folders hold trials that the new, empty study would number again."""
+    sweep(tmp_path, [{"score": 0.2}]).run()
+    for path in tmp_path.glob("study.db*"):
+        path.unlink()
+    with pytest.raises(JobError, match="another configuration"):
+        sweep(tmp_path, [{"score": 0.3}]).run()
