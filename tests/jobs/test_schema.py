@@ -51,7 +51,10 @@ def test_every_row_is_there_in_all_spellings_with_its_defaults(schema, row):
         for spelling in (row.name, *row.aliases):
             for value in values:
                 assert mistakes(schema, {task: {"training_parameters": {spelling: value}}}) == []
-                assert mistakes(schema, {task: {"search_space": [{spelling: {"type": "choice", "values": [value]}}]}}) == []
+                assert (
+                    mistakes(schema, {task: {"search_space": [{spelling: {"type": "choice", "values": [value]}}]}})
+                    == []
+                )
     for task in set(TASKS) - set(tasks):
         assert mistakes(schema, {task: {"training_parameters": {row.name: row.default}}})
 

@@ -108,6 +108,15 @@ def test_pictures_are_embedded_and_scaled_down(page):
     assert best.size == (60, 40)
 
 
+def test_the_verdict_on_the_default_recipe_is_on_the_page(make_content, page):
+    content, sentence = make_content(), "Trial 0 (yolov5), the default recipe, is kept: trial 1 is not surely better."
+    best = {**content.best_trial, "trial": 0, "comparison": {"kept": "default", "sentence": sentence}}
+    text = " ".join(" ".join(Page(render_report(dataclasses.replace(content, best_trial=best))).text).split())
+    assert sentence in text
+    assert "Of 3 trials, number 0 was chosen." in text
+    assert "Of 3 trials, number 1 was the best." in " ".join(" ".join(page.text).split())
+
+
 def test_hostile_names_stay_text(make_content):
     content = make_content([HOSTILE, "zebra"])
     board = content.trials.assign(note=HOSTILE, model_name=HOSTILE, status=HOSTILE)

@@ -89,6 +89,7 @@ def test_an_outage_in_the_middle_costs_no_trial(server, tmp_path, seconds):
         [{"score": 0.1, "epochs": 4, "sleep": 0.5}] * 4,
         study=study(tmp_path, server, f"outage{seconds}"),
     )
+
     def interrupt():
         waiter.wait(timeout=60)
         server.stop()

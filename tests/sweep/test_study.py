@@ -102,7 +102,7 @@ def test_patience_ends(monkeypatch):
         calls.append(1)
         raise OperationalError("select", {}, Exception("gone"))
 
-    with pytest.raises(JobError, match="gave no answer for 0 seconds: .*gone"):
+    with pytest.raises(JobError, match=r"gave no answer for 0 seconds: .*gone"):
         patiently(fails, patience=0.2)
     assert len(calls) > 2
 

@@ -1,4 +1,4 @@
-"""How sure a metric is, given how few images it was measured on.
+"""How sure a metric, or the difference of two models, is, given how few images it was measured on.
 
 Owns the percentile bootstrap over images (Efron and Tibshirani, 1993, section 13.3) of mean average precision. Images
 are drawn, not detections, as those of one image depend on each other. In simulations with 25 to 400 images the 95 %
@@ -9,6 +9,15 @@ Means over images, such as accuracy, have the Bayesian bootstrap (Rubin, 1981), 
 image judged 1 as prior. Where images are right or wrong, this is the interval of Jeffreys (Brown, Cai and DasGupta,
 2001, section 3.1). In simulations with 10 to 400 images it held the true value in 92 to 99 % of the cases; drawing
 images with replacement did in 8 to 97 %, as it is certain of a model that was always right on few images.
+
+Differences of two models are paired: both are judged on the same images of each draw, so that what makes an image easy
+or hard for both cancels out. Those of means have the Bayesian bootstrap, with half an image won and half an image lost
+entirely as prior; those of mean average precision the percentile bootstrap, expanded for few images (Hesterberg, 2015,
+"What teachers should know about the bootstrap"). A challenger wins where the lower bound of the 90 % interval is above
+zero. In simulations of two equally good models with 10 to 400 images it did so, by luck, for accuracy in 0 to 7 %, for
+the Jaccard index in 1 to 5 %, and for mean average precision in 0 to 8 % of the cases. This is of one challenger: the
+best of 20 that are as good as the default, each with luck of its own, beats it in 28 to 38 %; where all 20 are worse by
+0.05, it does in 23 % with 25 images, in 10 % with 100 and in 1 % with 400.
 """
 
 from __future__ import annotations
@@ -26,7 +35,7 @@ from automl_images.evaluation.matching import IGNORED, MATCHED, Matches
 from automl_images.evaluation.voc import DIGITS, UNDEFINED, mean_of_defined
 
 CONFIDENCE_OF_DIFFERENCE = 0.9
-"""Two-sided: a challenger that is no better passes the lower bound with a probability of 5 %."""
+"""Two-sided: a challenger that is no better passes the lower bound with a probability of about 5 %."""
 
 _VALUES_AT_ONCE = 1 << 21
 Values = NDArray[np.float64]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from automl_images.core.files import fingerprint
 from automl_images.core.tracking import Tracker
 from automl_images.core.types import Table
+from automl_images.data.image_cache import ImageCache
 from automl_images.jobs.automode import plan_automode, recipes_for
 from automl_images.jobs.checkpoints import with_checkpoint
 from automl_images.jobs.options import JobOptions
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 AUTOMODE_DELAY = 3
 """Epochs before which AutoMode gives no trial up."""
+IMAGE_CACHE = "decoded_images"
 PROGRAM = "automl_images.tasks.run_trial"
 
 
@@ -138,8 +140,17 @@ class Sweep:
         return 60.0 * self.options.limits.timeout_minutes - seconds_used(self.job.folder)
 
     def _executor(self) -> LocalExecutor:
-        environment = environment_for_trial(cores_per_trial(self._slots))
+        environment = environment_for_trial(cores_per_trial(self._slots)) | self._image_cache()
         return LocalExecutor(self._slots, python_command(PROGRAM), environment, visible_devices())
+
+    def _image_cache(self) -> dict[str, str]:
+        """Return the variable of the cache of decoded images, beside the jobs: all of a task share it."""
+        budget = round(self.options.limits.image_cache_gigabytes * 1e9)
+        if not budget:
+            return {}
+        cache = ImageCache(self.job.folder.parent / IMAGE_CACHE, budget)
+        cache.keep_only(row["image_url"] for row in (*self.requests.training.rows, *self.requests.validation.rows))
+        return cache.as_environment()
 
     def _budget(self, search: Search) -> Budget:
         limits = self.options.limits

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from automl_images.core.types import ImageArray, Row
+from automl_images.data.image_cache import ImageCache
 from automl_images.data.images import read_image
 
 CACHE_BYTES = 512 * 2**20
@@ -17,7 +18,8 @@ CACHE_BYTES = 512 * 2**20
 class DecodedImages:
     """Images of rows, decoded; keeps the latest within `limit` bytes (each loader process has its own).
 
-    Sets that fit are decoded once; images that mosaics and tiles ask for again come from here.
+    Sets that fit are decoded once; images that mosaics and tiles ask for again come from here. Others come from the
+    cache on disk that the surroundings name, if they do.
     """
 
     def __init__(self, rows: Sequence[Row], limit: int = CACHE_BYTES) -> None:
@@ -25,6 +27,8 @@ class DecodedImages:
         self.limit = limit
         self._kept: collections.OrderedDict[int, ImageArray] = collections.OrderedDict()
         self._bytes = 0
+        cache = ImageCache.from_environment()
+        self._read = read_image if cache is None else cache.read
 
     def __getitem__(self, index: int) -> ImageArray:
         """Return the upright `(H, W, 3)` uint8 image of row `index`.
@@ -35,7 +39,7 @@ class DecodedImages:
         if index in self._kept:
             self._kept.move_to_end(index)
             return self._kept[index]
-        image = read_image(self.rows[index]["image_url"])
+        image = self._read(self.rows[index]["image_url"])
         self._kept[index] = image
         self._bytes += image.nbytes
         while self._bytes > self.limit and len(self._kept) > 1:

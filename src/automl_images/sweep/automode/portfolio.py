@@ -1,6 +1,7 @@
 """Recipes: configurations that measured well, with what data and hardware they suit and where to search around them.
 
-The portfolio is data (`conf/base/parameters_portfolio.yml`), written by `benchmarks/portfolio.py` from what it measured.
+The portfolio is data (`conf/base/parameters_portfolio.yml`), written by `benchmarks/portfolio.py` from what it
+measured.
 """
 
 from __future__ import annotations
