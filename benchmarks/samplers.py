@@ -1,6 +1,6 @@
 """Sampling algorithms on made-up sweeps: how far from the best configuration is the chosen one?
 
-Run: `python benchmarks/samplers.py [--seeds 20] [--trials 30]`; four minutes on one core, one with `--seeds 5`.
+Run: `python benchmarks/samplers.py [--seeds 20] [--trials 30]`; six minutes on one core, two with `--seeds 5`.
 
 The surfaces have the shapes of fine-tuning: a bell over log10 of the effective learning rate that falls off a cliff
 where training diverges, models with own ceilings and own best learning rates, values that hardly matter, and noise of

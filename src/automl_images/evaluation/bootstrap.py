@@ -197,7 +197,8 @@ def mean_difference(
 
 def _difference(value: float, drawn: Values, confidence: float, tails: tuple[float, float]) -> Difference:
     low, high = np.quantile(drawn, tails)
-    return Difference(*(round(float(v), DIGITS) for v in (value, low, high)), confidence, len(drawn))
+    value, low, high = (round(float(number), DIGITS) for number in (value, low, high))
+    return Difference(value, low, high, confidence, len(drawn))
 
 
 def _tails(confidence: float) -> tuple[float, float]:
@@ -250,7 +251,7 @@ def _average_precisions(matches: Matches, label: int, draws: IntArray, recall_po
 
 
 def _areas(copies: IntArray, hit: NDArray[np.bool_], ground_truths: IntArray, recall_points: int | None) -> Values:
-    """Return the means of envelope precision over recall `(S,)` of rankings whose entries occur `copies` `(S, n)` times."""
+    """Return envelope precision averaged over recall `(S,)`; a ranking's entries occur `copies` `(S, n)` times."""
     gained = copies * hit
     hits = np.cumsum(gained, axis=1)
     precision = hits / np.maximum(np.cumsum(copies, axis=1), 1)

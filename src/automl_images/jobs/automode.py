@@ -6,6 +6,7 @@ What is decided from the probes stands in `sweep/automode/`; here it meets tasks
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,13 +25,13 @@ from automl_images.sweep.automode.plan import AutoModePlan, Candidate, make_plan
 from automl_images.sweep.automode.portfolio import DataFacts, Recipe, hardware_class, parse_portfolio
 from automl_images.sweep.automode.probe import run_probe
 from automl_images.sweep.executors import python_command
+from automl_images.sweep.trials import DEFAULT_RECIPE
 from automl_images.tasks.base import TaskAdapter
 from automl_images.training.threads import cores_per_trial, environment_for_trial
 
 LOG = logging.getLogger(__name__)
 PLAN, PROBES = "automode.json", "probes"
 PROGRAM = "automl_images.tasks.run_probe"
-DEFAULT = "default"
 PROBE_SECONDS = 600.0
 PROBE_SHARE = 0.2
 """Largest share of the time that one probe may take."""
@@ -59,7 +60,7 @@ def recipes_for(options: JobOptions, task: TaskAdapter, portfolio: Mapping[str, 
     search = same_model[0].search if same_model else {}
     known = {name: chosen.hyperparameters[name] for name in search if name in chosen.hyperparameters}
     open_search = {name: search[name] for name in known if name not in fixed}
-    first = Recipe(name=DEFAULT, hyperparameters={**default, **known, **fixed}, search=open_search)
+    first = Recipe(name=DEFAULT_RECIPE, hyperparameters={**default, **known, **fixed}, search=open_search)
     return [first, *(recipe for recipe in known_recipes if _agrees(recipe, fixed))]
 
 
@@ -123,7 +124,7 @@ def _candidates(
     environment = environment_for_trial(cores_per_trial(slots))
     limit = PROBE_SECONDS if seconds_left is None else min(PROBE_SECONDS, PROBE_SHARE * seconds_left)
     for recipe in recipes:
-        if recipe.name != DEFAULT and (hardware not in recipe.hardware or not recipe.when.hold(facts)):
+        if recipe.name != DEFAULT_RECIPE and (hardware not in recipe.hardware or not recipe.when.hold(facts)):
             continue
         values = dict(recipe.hyperparameters)
         try:
@@ -136,7 +137,7 @@ def _candidates(
             continue
         seen.add(identity)
         epochs = int(request.hyperparameters["number_of_epochs"])
-        problem = "" if recipe.name == DEFAULT else _without_weights(request.model_name)
+        problem = "" if recipe.name == DEFAULT_RECIPE else _without_weights(request.model_name)
         probe = None
         if not problem:
             costly = {name: request.hyperparameters.get(name) for name in _COSTLY}
@@ -144,7 +145,15 @@ def _candidates(
             place.mkdir(parents=True, exist_ok=True)
             request.save(place)
             probe, problem = run_probe(place, python_command(PROGRAM)(place), environment, limit)
-        yield Candidate(recipe.name, values, recipe.search, epochs, probe, problem)
+        search = recipe.search or _around("learning_rate", request.hyperparameters["learning_rate"])
+        values |= {name: request.hyperparameters[name] for name in search}
+        yield Candidate(recipe.name, values, search, epochs, probe, problem)
+
+
+def _around(name: str, value: float) -> dict[str, Any]:
+    """Return a search around a rate: from a third of it to three times as much."""
+    low, high = math.log(value / 3), min(0.0, math.log(value * 3))
+    return {name: {"type": "loguniform", "min_value": low, "max_value": high}}
 
 
 def _without_weights(model_name: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from automl_images.core.events import read_events
-from automl_images.sweep.trials import EVENTS, WEIGHTS, TrialOutcome
+from automl_images.sweep.trials import DEFAULT_RECIPE, EVENTS, WEIGHTS, TrialOutcome
 
 CHECKPOINTS = "checkpoints"
 KEPT = 2
@@ -90,7 +90,7 @@ def seconds_used(folder: Path) -> float:
 def make_room(outcomes: Sequence[TrialOutcome], disk_bytes: int | None) -> list[int]:
     """Delete checkpoints, then weights, of the worst trials that ended, until all folders together fit.
 
-    Logs, results and the best `KEPT` trials stay.
+    Logs, results, the best `KEPT` trials and AutoMode's default recipe, which the winner has to beat, stay.
 
     Returns:
         Numbers of the trials that lost something.
@@ -99,9 +99,10 @@ def make_room(outcomes: Sequence[TrialOutcome], disk_bytes: int | None) -> list[
         return []
     size = sum(_size(outcome.folder) for outcome in outcomes)
     ranked = sorted(outcomes, key=lambda o: (-_score(o), o.number))
+    losers = [outcome for outcome in ranked[KEPT:] if outcome.recipe != DEFAULT_RECIPE]
     changed = []
     for name in (CHECKPOINTS, WEIGHTS):
-        for outcome in reversed(ranked[KEPT:]):
+        for outcome in reversed(losers):
             path = outcome.folder / name
             if size <= disk_bytes or not path.exists():
                 continue

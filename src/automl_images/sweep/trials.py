@@ -21,6 +21,9 @@ REQUEST, EVENTS, RESULT, WEIGHTS, CONSOLE, STOP = (
     "stop.json",
 )
 
+DEFAULT_RECIPE = "default"
+"""AutoMode's name for what a run without a sweep would train."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrialRequest:

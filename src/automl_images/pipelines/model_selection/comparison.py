@@ -16,9 +16,10 @@ from automl_images.core.types import Table
 from automl_images.jobs.options import JobOptions
 from automl_images.jobs.store import JobStore
 from automl_images.models.trained import TrainedModel
+from automl_images.sweep.trials import DEFAULT_RECIPE
 
 LOG = logging.getLogger(__name__)
-CHALLENGER, DEFAULT = "challenger", "default"
+CHALLENGER, DEFAULT = "challenger", DEFAULT_RECIPE
 TrialRow = Mapping[str, Any]
 """A row of the leaderboard, with `job`, `trial`, `model_name` and `best_epoch`."""
 
@@ -96,7 +97,8 @@ def _sentence(found: Mapping[str, Any], challenger: TrialRow, default: TrialRow,
     )
     if found["kept"] == CHALLENGER:
         return f"Trial {new} beats trial {old}, the default recipe: its {measure} is higher by {numbers}."
-    return f"Trial {old}, the default recipe, is kept: trial {new} is not surely better, its {measure} differs by {numbers}."
+    verdict = f"Trial {old}, the default recipe, is kept: trial {new} is not surely better"
+    return f"{verdict}, its {measure} differs by {numbers}."
 
 
 def _told(comparison: dict[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 The process is Optuna's (Matérn kernel with one length scale a parameter, log expected improvement after Ament et al.
 2023; running trials count by what is expected of them). On the surfaces of `benchmarks/samplers.py` it is better than
-tree-structured Parzen estimators, which in conditional spaces were worse than chance. A process over all branches at
-once settles on the branch that happened to be lucky; ranks and shares do not.
+tree-structured Parzen estimators, which in conditional spaces were no better than chance. A process over all branches
+at once settles on the branch that happened to be lucky; ranks and shares do not.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class BayesianSampler(BaseSampler):
     """Draws at random at first, the branches in turn; then goes where the process expects the largest improvement.
 
     From then on the branch with the best trial gets twice as many trials as the second best, that one twice as many as
-    the third and so on: no branch is given up for one unlucky draw, and few trials go to bad ones. Trials that were stopped early
-    count by their last value; failed ones only as tried. The study maximises.
+    the third and so on: no branch is given up for one unlucky draw, and few trials go to bad ones. Trials that were
+    stopped early count by their last value; failed ones only as tried. The study maximises.
 
     Args:
         space: that the trials are asked for.

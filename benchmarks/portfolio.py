@@ -1,0 +1,171 @@
+"""Measures recipes on small data sets and writes AutoMode's portfolio from what came of them.
+
+    python benchmarks/portfolio.py measure --data FOLDER --only clothing     adds rows to benchmarks/data/recipes.csv
+    python benchmarks/portfolio.py write                                     writes conf/base/parameters_portfolio.yml
+
+`measure` runs one sweep a data set, whose grid is the list of candidates, by `kedro run`; its learning curves are added
+to benchmarks/data/learning_curves.csv. `write` ranks the recipes of a task: first the one with the smallest mean
+regret (distance to the best of its data set), then whichever lowers most what a user loses who tries all picked so far.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from small_data import CASES, PROJECT, Case, located
+
+HERE = Path(__file__).parent
+RESULTS, CURVES = HERE / "data/recipes.csv", HERE / "data/learning_curves.csv"
+CANDIDATES = HERE / "data/recipes.yml"
+PORTFOLIO = PROJECT / "conf/base/parameters_portfolio.yml"
+MOST, NEGLIGIBLE = 6, 0.002
+HEADER = """# Recipes of AutoMode, best first. Written by `python benchmarks/portfolio.py write` from what was measured
+# (benchmarks/data/recipes.csv); those that are marked as not measured are the documented defaults of larger models, for machines with a GPU.
+"""
+
+
+def main() -> None:
+    """Run the command that was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    measuring = commands.add_parser("measure", help="try every candidate on data sets")
+    measuring.add_argument("--data", type=Path, help="folder of the data sets beside the sample")
+    measuring.add_argument("--only", nargs="*", default=[""], help="words in the names of the cases")
+    measuring.add_argument("--recipes", nargs="*", default=[""], help="words in the names of the recipes")
+    measuring.add_argument("--seed", type=int, default=0)
+    measuring.set_defaults(run=measure)
+    writing = commands.add_parser("write", help="write the portfolio from all that was measured")
+    writing.set_defaults(run=write)
+    arguments = parser.parse_args()
+    arguments.run(arguments)
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """Try the candidates of a task on its data sets and add what came of them to the tables."""
+    candidates = yaml.safe_load(CANDIDATES.read_text(encoding="utf-8"))
+    for case in CASES:
+        chosen = [
+            recipe
+            for recipe in candidates.get(case.task, [])
+            if recipe.get("measured", True) and any(word in recipe["name"] for word in arguments.recipes)
+        ]
+        folder = Path(case.source["path"])
+        absent = not folder.is_absolute() and (arguments.data is None or not (arguments.data / folder).exists())
+        if absent or not chosen or case.parameters or not any(word in case.name for word in arguments.only):
+            continue
+        trials, curves = sweep(case, chosen, arguments.data, arguments.seed)
+        add(RESULTS, rows_of(case, chosen, trials, arguments.seed))
+        add(CURVES, curves.assign(sweep=f"{case.name}-{arguments.seed}")[["sweep", "trial", "epoch", "value"]])
+
+
+def sweep(
+    case: Case, recipes: Sequence[Mapping[str, Any]], data: Path | None, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Run one trial a recipe on a data set; return the leaderboard and the primary metric by epoch."""
+    with tempfile.TemporaryDirectory() as root:
+        conf = Path(root) / "conf"
+        shutil.copytree(PROJECT / "conf", conf)
+        parameters = {
+            "source": located(case.source, data),
+            "limits": {"max_trials": len(recipes), "image_cache_gigabytes": 1},
+            "training_parameters": {"model_name": None, "random_seed": seed},
+            "search_space": [dict(recipe["hyperparameters"]) for recipe in recipes],
+            "sweep": {"sampling_algorithm": "grid"},
+        }
+        if case.validation_data:
+            parameters["validation_data"] = located(case.validation_data, data)
+        (conf / "local" / "parameters_portfolio_run.yml").write_text(json.dumps({case.task: parameters}, default=str))
+        command = [sys.executable, "-m", "kedro", "run", f"--pipeline={case.task}", "--conf-source", str(conf)]
+        command += ["--to-nodes", f"sweep.{case.task}.run_trials", "--params", f"data_root={root}/data"]
+        subprocess.run(command, cwd=PROJECT, check=True)
+        output = Path(root) / "data/07_model_output" / case.task
+        trials, curves = pd.read_csv(output / "trials.csv"), pd.read_csv(output / "curves.csv")
+    primary = trials.columns[trials.columns.get_loc("model_name") + 1]
+    return trials.rename(columns={primary: "metric"}), curves[curves["metric"] == primary]
+
+
+def rows_of(case: Case, recipes: Sequence[Mapping[str, Any]], trials: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return the rows for the table of results."""
+    return pd.DataFrame(
+        {
+            "date": datetime.now(UTC).date().isoformat(),
+            "task": case.task,
+            "data": case.name,
+            "recipe": [recipes[number]["name"] for number in trials["trial"]],
+            "seed": seed,
+            "metric": trials["metric"].round(4),
+            "epochs": trials["epochs"],
+            "best_epoch": trials["best_epoch"],
+            "seconds": trials["seconds"].round(),
+            "status": trials["status"],
+            "machine": f"{os.cpu_count()} cores {platform.machine()}",
+            "torch": version("torch"),
+        }
+    )
+
+
+def add(path: Path, rows: pd.DataFrame) -> None:
+    """Append rows to a table; what was measured again takes the place of what was there."""
+    keys = [name for name in ("task", "data", "recipe", "seed", "sweep", "trial", "epoch") if name in rows]
+    known = pd.read_csv(path) if path.exists() else rows.iloc[:0]
+    path.parent.mkdir(exist_ok=True)
+    joined = pd.concat([known, rows], ignore_index=True).drop_duplicates(keys, keep="last")
+    joined.sort_values(keys).to_csv(path, index=False)
+
+
+def write(arguments: argparse.Namespace) -> None:
+    """Write the portfolio from all that was measured."""
+    candidates = yaml.safe_load(CANDIDATES.read_text(encoding="utf-8"))
+    results = pd.read_csv(RESULTS)
+    portfolio: dict[str, list[dict[str, Any]]] = {}
+    for task, recipes in candidates.items():
+        by_name = {recipe["name"]: recipe for recipe in recipes}
+        ranked = ranking(results[(results["task"] == task) & results["recipe"].isin(by_name)])
+        unmeasured = [name for name, recipe in by_name.items() if not recipe.get("measured", True)]
+        portfolio[task] = [
+            {key: value for key, value in by_name[name].items() if key != "measured"} for name in (*ranked, *unmeasured)
+        ]
+        print(f"{task}: {', '.join(ranked) or 'nothing measured'}; not measured: {', '.join(unmeasured) or 'none'}")
+    text = yaml.safe_dump({"portfolio": portfolio}, sort_keys=False, allow_unicode=True, width=120)
+    PORTFOLIO.write_text(HEADER + text, encoding="utf-8")
+
+
+def ranking(results: pd.DataFrame) -> list[str]:
+    """Return recipes in the order in which they are worth trying, at most `MOST`.
+
+    Args:
+        results: of one task, with `data`, `recipe`, `seed` and `metric`.
+    """
+    if results.empty:
+        return []
+    table = results.pivot_table(index="recipe", columns="data", values="metric").fillna(0.0)
+    regret = table.max() - table
+    picked: list[str] = []
+    loss = regret.max()
+    while len(picked) < min(MOST, len(table)):
+        left = regret.drop(index=picked)
+        after = left.clip(upper=loss, axis=1).mean(axis=1)
+        best = min(left.index, key=lambda name: (after[name], left.loc[name].mean(), name))
+        if picked and loss.mean() - after[best] < NEGLIGIBLE:
+            break
+        picked.append(best)
+        loss = left.loc[best].clip(upper=loss)
+    return picked
+
+
+if __name__ == "__main__":
+    main()
