@@ -34,7 +34,7 @@ CANDIDATES = HERE / "data/recipes.yml"
 PORTFOLIO = PROJECT / "conf/base/parameters_portfolio.yml"
 MOST, NEGLIGIBLE = 6, 0.002
 HEADER = """# Recipes of AutoMode, best first. Written by `python benchmarks/portfolio.py write` from what was measured
-# (benchmarks/data/recipes.csv); those that are marked as not measured are the documented defaults of larger models, for machines with a GPU.
+# (benchmarks/data/recipes.csv). Last come documented defaults of larger models, not measured, for machines with a GPU.
 """
 
 
