@@ -263,8 +263,8 @@ def classifier_steps(folder, **given):
 def _layer_decay(folder):
     step = classifier_steps(folder, layer_decay=0.5, layers_to_freeze=1)
     rates = {name.removeprefix("network."): options["lr"] for name, options in step.options.items()}
-    assert rates["blocks.0.0.conv_dw.weight"] == pytest.approx(0.1 * 0.5**7)  # the stem lies below, the head above
-    assert rates["blocks.6.0.conv_dw.weight"] == pytest.approx(0.1 * 0.5)
+    assert rates["blocks.0.0.conv_dw.weight"] == pytest.approx(0.1 * 0.5**8)  # the stem lies below, the head above
+    assert rates["blocks.6.0.conv_dw.weight"] == pytest.approx(0.1 * 0.5**2)
     assert rates["classifier.weight"] == rates["classifier.bias"] == pytest.approx(0.1)
 
 

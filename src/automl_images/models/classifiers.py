@@ -103,6 +103,11 @@ def mobilenet_groups(network: nn.Module) -> LayerGroups:
     return [_modules(network, "conv_stem", "bn1"), *blocks, _modules(network, "conv_head", "bn2")]
 
 
+def lite_classifier_groups(network: nn.Module) -> LayerGroups:
+    """Return the stem, the seven blocks and the last convolution of EfficientNet-Lite0."""
+    return [*lite_groups(network), _modules(network, "conv_head", "bn2")]
+
+
 def vit_groups(network: nn.Module) -> LayerGroups:
     """Return the patch embedding, with class token and position embedding, and each block (specification B.6)."""
     tokens = nn.ParameterList([network.get_parameter("cls_token"), network.get_parameter("pos_embed")])
@@ -140,7 +145,7 @@ def build_mobilenet(classes: Sequence[str], hyperparameters: Mapping[str, Any], 
 
 def build_lite(classes: Sequence[str], hyperparameters: Mapping[str, Any], timm_name: str) -> TimmClassifier:
     """Build an EfficientNet-Lite with random weights. Arguments as above."""
-    return _convolutional(classes, timm_name, lite_groups, hyperparameters)
+    return _convolutional(classes, timm_name, lite_classifier_groups, hyperparameters)
 
 
 def build_vit(classes: Sequence[str], hyperparameters: Mapping[str, Any], timm_name: str) -> VisionTransformer:

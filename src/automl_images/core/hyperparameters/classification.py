@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from automl_images.core.hyperparameters.models import CLASSIFICATION, LITE_MULTILABEL
+from automl_images.core.hyperparameters.models import CLASSIFICATION, LITE_CLASSES
 from automl_images.core.hyperparameters.row import Hyperparameter
 
 CLASSIFICATION_ROWS: tuple[Hyperparameter, ...] = (
@@ -49,7 +49,7 @@ CLASSIFICATION_ROWS: tuple[Hyperparameter, ...] = (
         "See whole images, stretched to the crop size, and train on large parts of them: nothing that is annotated is "
         "cut away.",
         False,
-        ((LITE_MULTILABEL, True),),
+        ((LITE_CLASSES, True),),
         applies_to=CLASSIFICATION,
         ours=True,
     ),

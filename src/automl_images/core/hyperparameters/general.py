@@ -46,7 +46,7 @@ CLASSIFICATION_BATCHES = (
 """Specification B.2 and C.2; efficientnet_lite0 is ours."""
 
 CLASSIFICATION_LEARNING_RATES = (
-    (LITE_CLASSES, 0.003),
+    (LITE_CLASSES, 0.001),
     (VIT_MULTICLASS, 0.0125),
     (VITL_MULTICLASS, 0.001),
     (VIT_MULTILABEL, 0.025),

@@ -26,6 +26,7 @@ def _register(
     millions: float,
     sources: tuple[WeightSource, ...],
     frozen_groups: int = 0,
+    frozen_norms: bool = False,
 ) -> None:
     register(
         ModelEntry(
@@ -39,6 +40,7 @@ def _register(
             sources=sources,
             heads=(f"{_NETWORK}.{head}.",),
             frozen_groups=frozen_groups,
+            frozen_norms=frozen_norms,
             million_parameters=millions,
         )
     )
@@ -82,4 +84,5 @@ _register(
     3.4,
     efficientnet_lite0(_NETWORK),
     frozen_groups=4,
+    frozen_norms=True,  # its running statistics are means over a hundred batches; those of few images ruin them
 )
