@@ -272,17 +272,17 @@ def _layer_decay(folder):
 def _layers_to_freeze(folder):
     step = classifier_steps(folder, layers_to_freeze=2)
     trainable = {name.removeprefix("network.") for name in step.options}
-    frozen = {
-        name
-        for name, p in classifier(folder, layers_to_freeze=2).model.network.named_parameters()
-        if not p.requires_grad
-    }
+
+    def frozen_with(groups):  # norm layers rest everywhere
+        network = classifier(folder, layers_to_freeze=groups).model.network
+        return {name for name, p in network.named_parameters() if not p.requires_grad and p.ndim > 1}
+
+    frozen = frozen_with(2)
     assert frozen.isdisjoint(trainable)
-    assert {name.split(".")[0] for name in frozen} == {"conv_stem", "bn1", "blocks"}
+    assert {name.split(".")[0] for name in frozen} == {"conv_stem", "blocks"}
     assert {name.split(".")[1] for name in frozen if name.startswith("blocks")} == {"0"}
     assert "blocks.1.0.conv_dw.weight" in trainable
-    fewer = classifier(folder, layers_to_freeze=1).model.network.named_parameters()
-    assert {name.split(".")[0] for name, p in fewer if not p.requires_grad} == {"conv_stem", "bn1"}
+    assert {name.split(".")[0] for name in frozen_with(1)} == {"conv_stem"}
 
 
 @effect("enable_onnx_normalization")
