@@ -17,6 +17,7 @@ RESULT = {
     "interval": [0.4, 0.6],
     "registered_model": "m",
     "version": "1",
+    "registered_before": False,
     "champion": True,
 }
 KEPT = "Trial 0 (yolov5), the default recipe, is kept: trial 2 (x) is not surely better."

@@ -31,6 +31,9 @@ class Tracker(Protocol):
     def register_model(self, run_id: str, folder: Path, name: str, tags: Mapping[str, str]) -> str:
         """Register the model in `folder` under `name` and return the new version."""
 
+    def registered_version(self, name: str, tags: Mapping[str, str]) -> str | None:
+        """Return the oldest version of a registered model that has all these tags, or None."""
+
     def model_folder(self, reference: str) -> Path | None:
         """Return a local copy of a model's folder: of a run id, or of `name:version` or `name@alias`; None: no such."""
 
@@ -67,6 +70,10 @@ class NullTracker:
     def register_model(self, run_id: str, folder: Path, name: str, tags: Mapping[str, str]) -> str:
         """Return version 1."""
         return "1"
+
+    def registered_version(self, name: str, tags: Mapping[str, str]) -> str | None:
+        """Return None: there is no registry."""
+        return None
 
     def model_folder(self, reference: str) -> Path | None:
         """Return None: nothing was recorded."""

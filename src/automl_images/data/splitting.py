@@ -48,8 +48,9 @@ class Split:
         training: rows to learn from.
         validation: rows to judge by.
         report: JSON-serialisable: `seed`, `fraction` (asked for), for each side `images` and `hash` (of its rows'
-            images and labels), `validation_share`, `classes` (name to images, objects and validation share),
-            `background_images` (without any object), `notes`.
+            images and labels), `data_hash` (of all rows, whatever their side), `split_hash` (of both sides),
+            `validation_share`, `classes` (name to images, objects and validation share), `background_images` (without
+            any object), `notes`.
     """
 
     training: list[Row]
@@ -114,8 +115,8 @@ def given_sides(training: Sequence[Row], validation: Sequence[Row], kind: LabelK
 
 
 def data_hash(training: Sequence[Row], validation: Sequence[Row]) -> str:
-    """Return the hash of both sides: images by content, and labels."""
-    return fingerprint([_side(list(training))["hash"], _side(list(validation))["hash"]])
+    """Return the hash of both sides: images by content, and labels; a split's report calls it `split_hash`."""
+    return fingerprint([fingerprint(_row_hashes(side)) for side in (training, validation)])
 
 
 def _key(row: Row) -> str:
@@ -210,9 +211,13 @@ def _report(
     names: list[str],
     notes: list[str],
 ) -> dict[str, Any]:
+    known, held_out = _row_hashes(training), _row_hashes(validation)
+    hashes = [fingerprint(known), fingerprint(held_out)]
     return {
-        "training": _side(list(training)),
-        "validation": _side(list(validation)),
+        "training": {"images": len(training), "hash": hashes[0]},
+        "validation": {"images": len(validation), "hash": hashes[1]},
+        "data_hash": fingerprint(sorted(known + held_out)),
+        "split_hash": fingerprint(hashes),
         "validation_share": round(len(validation) / (len(training) + len(validation)), 4),
         "classes": _balance(labels, chosen, names),
         "background_images": _background(labels, chosen),
@@ -220,8 +225,8 @@ def _report(
     }
 
 
-def _side(rows: list[Row]) -> dict[str, Any]:
-    return {"images": len(rows), "hash": fingerprint(sorted(fingerprint([_key(row), row["label"]]) for row in rows))}
+def _row_hashes(rows: Sequence[Row]) -> list[str]:
+    return sorted(fingerprint([_key(row), row["label"]]) for row in rows)
 
 
 def _balance(labels: list[list[str]], chosen: _Mask, names: list[str]) -> dict[str, dict[str, float]]:

@@ -84,6 +84,12 @@ class MLflowTracker:
         source = f"{self._client.get_run(run_id).info.artifact_uri}/model"
         return str(self._client.create_model_version(name, source, run_id, tags=dict(tags)).version)
 
+    def registered_version(self, name: str, tags: Mapping[str, str]) -> str | None:
+        """Return the oldest version of a registered model that has all these tags, or None."""
+        wanted = " and ".join([f"name = '{name}'", *(f"tags.`{key}` = '{value}'" for key, value in tags.items())])
+        found = self._client.search_model_versions(wanted)
+        return str(min(int(version.version) for version in found)) if found else None
+
     def model_folder(self, reference: str) -> Path | None:
         """Return a local copy of a model's folder: of a run id, or of `name:version` or `name@alias`; None: no such."""
         from mlflow.artifacts import download_artifacts

@@ -28,7 +28,7 @@ def closing_words(task: str, result: dict[str, Any], catalog: DataCatalog, secon
         f"{result['primary_metric']} {result['metric']:.4f}{_interval(result)}",
         *_comparison(result),
         f"  model      {model} (model.onnx, parity with torch passed)",
-        f"  registered {result['registered_model']} version {result['version']}{_champion(result)}",
+        f"  registered {result['registered_model']} version {result['version']}{_before(result)}{_champion(result)}",
         f"  report     {report}",
         "  next       open the report · kedro mlflow ui · kedro viz",
     ]
@@ -53,6 +53,10 @@ def _interval(result: dict[str, Any]) -> str:
 def _comparison(result: dict[str, Any]) -> list[str]:
     comparison = result.get("comparison")
     return [f"             {comparison['sentence']}"] if comparison else []
+
+
+def _before(result: dict[str, Any]) -> str:
+    return " (it was there already)" if result["registered_before"] else ""
 
 
 def _champion(result: dict[str, Any]) -> str:

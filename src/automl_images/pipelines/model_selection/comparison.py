@@ -45,7 +45,7 @@ def load_trial(trial: TrialRow, jobs: JobStore) -> TrainedModel:
         "job": trial["job"],
         "trial": int(trial["trial"]),
         "best_epoch": int(trial["best_epoch"]),
-        "data_hash": request.data_hash,
+        "split_hash": request.data_hash,
         "weights": read_json(folder / WEIGHTS_INFO),
     }
     return get_task(request.task).trained_model(request, load_file(folder / WEIGHTS), about)

@@ -1,7 +1,12 @@
-"""Nodes of the stage registration."""
+"""Nodes of the stage registration.
+
+A model is registered once: the same name, job, trial and graph find the version that is there, whoever repeats the
+stage (`kedro run --tags=registration`, a retry of Airflow, a run that was killed after it registered).
+"""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +14,11 @@ from automl_images.core.tracking import Tracker
 from automl_images.jobs.options import JobOptions
 from automl_images.jobs.store import JobStore
 
+LOG = logging.getLogger(__name__)
+
 VALIDATION_HASH, DEFINITION = "validation_hash", "metric_definition"
+IDENTITY = ("job", "trial", "onnx_sha256")
+"""Tags by which a version of a registered model is known again."""
 
 
 def register_model(
@@ -28,7 +37,8 @@ def register_model(
     """Register the sealed model with its lineage and move the champion where the new model is not worse.
 
     Returns:
-        What was registered: job, trial, model, metric with interval, version, who is the champion and why.
+        What was registered: job, trial, model, metric with interval, version, whether that version was there before,
+        who is the champion and why.
     """
     name = options.registration.model_name or f"automl-images-{options.task.replace('_', '-')}"
     job = jobs.get(best_trial["job"])
@@ -38,25 +48,24 @@ def register_model(
     run_id = job.run_id or tracker.start_job(job.name, options.task, {}, None)
     tracker.log_metrics(run_id, {k: v for k, v in metrics.items() if v is not None}, step=0)
     tracker.log_text(run_id, report, "report.html")
-    champion = tracker.champion(name)
-    version = tracker.register_model(run_id, Path(manifest["folder"]), name, lineage)
-    is_champion, reason = _decide(champion, best_trial["primary_metric"], metric, lineage)
-    if is_champion:
-        tracker.set_champion(name, version)
-    tracker.end(run_id, "Completed")
+    before = tracker.registered_version(name, {key: lineage[key] for key in IDENTITY})
+    if before:
+        LOG.info("Registration: this model is registered already, as %s version %s", name, before)
+    version = before or tracker.register_model(run_id, Path(manifest["folder"]), name, lineage)
     interval = evaluation["interval"]
-    return {
+    result = {
         **best_trial,
         "metric": metric,
         "interval": [interval["low"], interval["high"]],
         "trials": len(trials),
         "registered_model": name,
         "version": version,
-        "champion": is_champion,
-        "champion_version": version if is_champion or champion is None else champion["version"],
-        "reason": reason,
+        "registered_before": before is not None,
+        **_settle_champion(tracker, name, version, best_trial["primary_metric"], metric, lineage),
         "lineage": lineage,
     }
+    tracker.end(run_id, "Completed")
+    return result
 
 
 def _lineage(
@@ -67,6 +76,8 @@ def _lineage(
         "job": best_trial["job"],
         "trial": str(best_trial["trial"]),
         "model_name": best_trial["model_name"],
+        "data_hash": split_report["data_hash"],
+        "split_hash": split_report["split_hash"],
         "training_hash": split_report["training"]["hash"],
         VALIDATION_HASH: split_report["validation"]["hash"],
         "parity": "passed" if parity_report["passed"] else "failed",
@@ -74,10 +85,26 @@ def _lineage(
     }
 
 
+def _settle_champion(
+    tracker: Tracker, name: str, version: str, metric_name: str, metric: float, lineage: dict[str, str]
+) -> dict[str, Any]:
+    """Make a version the champion where it deserves it; return `champion`, `champion_version` and `reason`."""
+    champion = tracker.champion(name)
+    is_champion, reason = _decide(champion, version, metric_name, metric, lineage)
+    if is_champion:
+        tracker.set_champion(name, version)
+    keeps = version if is_champion or champion is None else champion["version"]
+    return {"champion": is_champion, "champion_version": keeps, "reason": reason}
+
+
 def _decide(
-    champion: dict[str, str] | None, metric_name: str, metric: float, lineage: dict[str, str]
+    champion: dict[str, str] | None, version: str, metric_name: str, metric: float, lineage: dict[str, str]
 ) -> tuple[bool, str]:
-    """Tell whether the new model becomes the champion, and why."""
+    """Tell whether a version becomes, or is, the champion, and why; a newer champion never yields to it."""
+    if champion is not None and champion["version"] == version:
+        return True, "it was the champion before"
+    if champion is not None and int(champion["version"]) > int(version):
+        return False, "it is newer"
     if champion is None or metric_name not in champion:
         return True, "there was no champion that was measured"
     for key, what in ((VALIDATION_HASH, "on other validation data"), (DEFINITION, "in another way")):

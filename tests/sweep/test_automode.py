@@ -1,0 +1,147 @@
+"""What AutoMode decides: which recipes suit data and machine, which fit the time, and in which order they are tried."""
+
+import optuna
+import pytest
+from fake_trials import sweep
+
+from automl_images.core.errors import SettingsError
+from automl_images.sweep.automode.plan import AutoModePlan, Candidate, make_plan
+from automl_images.sweep.automode.portfolio import Conditions, DataFacts, parse_portfolio
+from automl_images.sweep.automode.probe import Probe, run_probe
+from automl_images.sweep.samplers.portfolio import PortfolioSampler
+from automl_images.sweep.study import JobStudy
+
+FACTS = DataFacts(training_images=100, validation_images=20, classes=4, image_side=640, object_side=30)
+SEARCH = {"learning_rate": {"type": "loguniform", "min_value": -8, "max_value": -4}}
+
+
+def candidate(name, seconds_an_image=0.1, epochs=10, problem="", rate=0.001):
+    """An epoch of 120 images takes 120 times the seconds, a start 5."""
+    probe = None if problem else Probe(seconds_an_image, seconds_an_image, 5.0, 2**30, True)
+    configuration = {"model_name": "efficientnet_lite0", "learning_rate": rate, "layers_to_freeze": len(name)}
+    return Candidate(name, configuration, SEARCH, epochs, probe, problem)
+
+
+def test_without_a_limit_everything_is_tried_in_full():
+    plan = make_plan([candidate("default"), candidate("second")], FACTS, trials=5, slots=1, budget_seconds=None)
+    assert [(r.name, r.epochs) for r in plan.tried] == [("default", 10), ("second", 10)]
+    assert plan.recipes[0].seconds_per_epoch == pytest.approx(12)
+
+
+def test_what_does_not_fit_is_shortened_or_left_out_with_the_reason():
+    given = [
+        candidate("default"),
+        candidate("slow", 0.2),
+        candidate("huge", 5),
+        candidate("broken", problem="no weights"),
+    ]
+    plan = make_plan(given, FACTS, trials=10, slots=1, budget_seconds=400)
+    verdicts = {r.name: (r.epochs, r.reason) for r in plan.recipes}
+    assert verdicts["default"] == (10, "")  # half of the time: 200 s for 1.15 * 125 s
+    assert verdicts["slow"] == (4, "shortened from 10 epochs to fit the time")  # 136 s for 1.15 * (5 + 24 an epoch)
+    assert verdicts["huge"][0] == 0
+    assert "needs 46 minutes at least, gets 2" in verdicts["huge"][1]
+    assert verdicts["broken"] == (0, "no weights")
+    assert [line.split(":")[0] for line in plan.table()] == ["default", "slow", "huge", "broken"]
+
+
+def test_no_more_recipes_than_trials():
+    plan = make_plan([candidate(name) for name in ("default", "a", "bb")], FACTS, 2, 1, None)
+    assert [r.reason for r in plan.recipes] == ["", "", "max_trials is 2"]
+
+
+def test_a_plan_is_kept_as_json():
+    plan = make_plan([candidate("default"), candidate("second")], FACTS, 5, 1, 1000.0)
+    assert AutoModePlan.from_dict(plan.as_dict()) == plan
+
+
+def test_late_trials_get_the_epochs_that_fit():
+    plan = make_plan([candidate("default"), candidate("slow", 0.2)], FACTS, 5, 1, None)
+    slow = {"model_name": "efficientnet_lite0", "layers_to_freeze": 4, "learning_rate": 0.01, "number_of_epochs": 10}
+    assert plan.epochs_for(slow, None) == 10
+    assert plan.epochs_for(slow, 150.0) == 5  # (150 / 1.15 - 5) / 24
+    assert plan.epochs_for(slow, 10.0) == 3
+    assert plan.least_seconds() == pytest.approx(1.15 * (5 + 4 * 12))
+
+
+def test_first_the_recipes_in_order_then_a_search_around_them(tmp_path):
+    plan = make_plan([candidate("default", rate=0.002), candidate("second", rate=0.0005)], FACTS, 12, 1, None)
+    space = plan.space()
+    study = JobStudy(tmp_path, "job", None, PortfolioSampler(space, plan.starts(), 0))
+    seen = []
+    for number in range(12):
+        asked = study.ask(space.suggest)
+        seen.append(asked.configuration)
+        rate = asked.configuration["learning_rate"]
+        better = asked.configuration["layers_to_freeze"] == 6  # "second"
+        study.tell(number, "Completed", 0.5 + 0.3 * better - abs(rate - 0.004), "")
+    assert [c["learning_rate"] for c in seen[:2]] == pytest.approx([0.002, 0.0005])
+    assert [plan.name_of(n) for n in range(3)] == ["default", "second", "search"]
+    assert sum(c["layers_to_freeze"] == 6 for c in seen[2:]) > 5
+    assert len({c["learning_rate"] for c in seen}) == 12
+    assert all(c["number_of_epochs"] == 10 for c in seen)
+
+
+def test_one_recipe_alone_is_searched_around(tmp_path):
+    plan = make_plan([candidate("default")], FACTS, 3, 1, None)
+    space = plan.space()
+    study = JobStudy(tmp_path, "job", None, PortfolioSampler(space, plan.starts(), 0))
+    rates = [study.ask(space.suggest).configuration["learning_rate"] for _ in range(3)]
+    assert rates[0] == pytest.approx(0.001)
+    assert len(set(rates)) == 3
+
+
+def test_a_trial_is_not_begun_when_no_recipe_fits_any_more(tmp_path):
+    outcomes = sweep(tmp_path, [{"score": 0.1}] * 5, seconds=100, least_seconds=1000).run()
+    assert outcomes == []
+
+
+@pytest.mark.parametrize(
+    ("conditions", "holds"),
+    [
+        ({}, True),
+        ({"images_from": 100, "images_below": 101}, True),
+        ({"images_below": 100}, False),
+        ({"classes_from": 5}, False),
+        ({"object_side_below": 31}, True),
+        ({"object_side_below": 30}, False),
+        ({"image_side_from": 800}, False),
+    ],
+)
+def test_conditions_look_at_the_data(conditions, holds):
+    assert Conditions(**conditions).hold(FACTS) is holds
+    if "object_side_below" in conditions:
+        assert not Conditions(**conditions).hold(DataFacts(100, 20, 4))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([{"name": "a", "hyperparameters": {}}], "portfolio.t.a.hyperparameters has no model_name"),
+        ([{"name": "a", "hyperparameter": {}}], r"portfolio\.t\.0\.hyperparameters: Field required"),
+        ([{"name": "a", "hyperparameters": {"model_name": "m"}, "search": {"x": 1}}], "has no x"),
+        ([{"name": "a", "hyperparameters": {"model_name": "m"}, "hardware": ["tpu"]}], "hardware"),
+    ],
+)
+def test_mistakes_in_a_portfolio_are_named(given, message):
+    with pytest.raises(SettingsError, match=message):
+        parse_portfolio("portfolio.t", given)
+
+
+def test_a_probe_that_fails_or_takes_too_long_says_so(tmp_path):
+    import sys
+
+    dies = [sys.executable, "-c", "print('no memory'); raise SystemExit(1)"]
+    assert run_probe(tmp_path, dies, {}, 60) == (None, "a few steps failed: no memory")
+    hangs = [sys.executable, "-c", "import time; time.sleep(60)"]
+    assert "take more than" in run_probe(tmp_path, hangs, {}, 0.5)[1]
+
+
+def test_optuna_knows_the_parameters_by_their_names(tmp_path):
+    plan = make_plan([candidate("default"), candidate("second")], FACTS, 3, 1, None)
+    space = plan.space()
+    study = JobStudy(tmp_path, "job", None, PortfolioSampler(space, plan.starts(), 0))
+    study.ask(space.suggest)
+    [trial] = study._study.trials
+    assert set(trial.params) == {"search_space", "learning_rate"}
+    assert isinstance(trial.distributions["learning_rate"], optuna.distributions.FloatDistribution)
