@@ -5,3 +5,4 @@ import os
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.pop("UV_RUN_RECURSION_DEPTH", None)  # commands are printed as without `uv run`

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -131,10 +132,24 @@ def test_airflow_gets_one_task_a_stage_with_its_own_dag_id(tmp_path):
     text = dag.read_text()
     assert 'dag_id="automl_images_object_detection"' in text
     stages = [
-        n.args[0].value for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "run_stage"
+        n.args[0].value
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Call) and n.func.func.attr == "override"
     ]
-    assert len(stages) == 8
+    assert len(set(stages)) == 8
+    ruff = [sys.executable, "-m", "ruff", "check", "--config", ROOT / "pyproject.toml", dag]
+    checked = subprocess.run(ruff, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
     assert 'tasks["sweep"] >> tasks["model_selection"]' in text
+
+
+def test_a_dag_in_the_default_folder_is_no_part_of_the_project():
+    ignored = subprocess.run(["git", "check-ignore", "airflow_dags/x_dag.py"], cwd=ROOT, check=False).returncode
+    if ignored == 128:
+        pytest.skip("not a git checkout")
+    assert ignored == 0
+    excluded = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["extend-exclude"]
+    assert "airflow_dags" in excluded
 
 
 @pytest.mark.slow

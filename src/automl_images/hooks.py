@@ -16,12 +16,14 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Node, Pipeline
 
 from automl_images.augmentation.advanced_settings import AdvancedSettings
-from automl_images.core.errors import DataError, SettingsError, unknown_name
+from automl_images.core.errors import SettingsError, unknown_name
 from automl_images.core.failpoints import failpoint
 from automl_images.core.hyperparameters import canonical
 from automl_images.core.tracking import NullTracker
 from automl_images.integrations.mlflow import MLflowTracker
 from automl_images.jobs.options import RUN_PARAMETERS, parse_job_options
+from automl_images.jobs.places import check_places
+from automl_images.jobs.store import check_name
 from automl_images.jobs.summary import closing_words, resume_words
 from automl_images.tasks import TASKS
 
@@ -55,7 +57,8 @@ class JobHooks:
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Check the models of a job that reads data or trains, before any data is read."""
+        """Check, before any data is read, the places of results, and the models of a job that reads data or trains."""
+        check_places(pipeline, catalog, self._tracker.file if self._tracker else None)
         for task in _tasks_of(pipeline):
             if pipeline.all_outputs() & {f"{task}.annotations", f"{task}.trials"}:
                 from automl_images.jobs.before_start import check_models  # torch is loaded for those who need it
@@ -81,9 +84,9 @@ class JobHooks:
 
     @hook_impl
     def on_pipeline_error(self, error: Exception, run_params: dict[str, Any], pipeline: Pipeline) -> None:
-        """Say how to go on after a failure that is not of the user's making."""
-        if not isinstance(error, SettingsError | DataError):
-            LOG.error(resume_words(error, run_params))
+        """Say how to go on after a failure that the same command may overcome."""
+        if words := resume_words(error):
+            LOG.error(words)
 
 
 def check_parameters(params: dict[str, Any]) -> None:
@@ -96,6 +99,8 @@ def check_parameters(params: dict[str, Any]) -> None:
     for key in params:
         if key not in known:
             raise SettingsError(unknown_name("parameter", key, known))
+    if params.get("job_name") is not None:
+        check_name(str(params["job_name"]))
     for task in TASKS:
         if task in params:
             options = parse_job_options(task, params[task])

@@ -10,9 +10,11 @@ os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "1")
 warnings.filterwarnings("ignore", message=".*dot notation is reserved.*")
 
 from automl_images.hooks import JobHooks  # noqa: E402
+from automl_images.jobs.configuration import ConfigLoader  # noqa: E402
 
 HOOKS = (JobHooks(),)
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
+CONFIG_LOADER_CLASS = ConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",

@@ -1,13 +1,17 @@
 """Commands in this process; `tests/test_cli.py` types them as a user does."""
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from kedro.io import DatasetError
 
 from automl_images.cli.data import data_group
 from automl_images.cli.model import model_group
+from automl_images.cli.plain_errors import plain_errors
+from automl_images.core.errors import DataError, SettingsError
 from automl_images.core.hyperparameters import TABLE, resolve
 
 SAMPLE = Path(__file__).parents[2] / "data" / "01_raw" / "sample"
@@ -60,3 +64,35 @@ def test_mistyped_hyperparameters_and_models_are_told(arguments, message):
     assert result.exit_code == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["trunc.json", "bad.jsonl"])
+def test_a_broken_source_is_named_with_its_line(tmp_path, name):
+    text = {
+        "trunc.json": '{"images": [], "categories": [],\n "annotations": [{"bbox": [1, 2',
+        "bad.jsonl": "{}\n",
+    }[name]
+    (tmp_path / name).write_text(text)
+    result = CliRunner().invoke(data_group, ["check", "--source", str(tmp_path / name)])
+    assert result.exit_code == 1
+    assert str(tmp_path / name) in result.stderr
+    assert ("trunc.json:2 cannot be read as COCO: JSON_INVALID" in result.stderr) == (name == "trunc.json")
+
+
+@pytest.mark.parametrize(
+    ("cause", "shown", "code"),
+    [
+        (DataError("rows.jsonl:3 is damaged"), "Error: rows.jsonl:3 is damaged", 1),
+        (SettingsError("no such key"), "Error: no such key", 2),
+        (OSError(errno.EROFS, "Read-only file system"), "Error: [Errno 30] Read-only file system", 1),
+        (ValueError("odd"), "Error: Failed while loading", 1),
+    ],
+)
+def test_what_kedro_wraps_is_shown_plainly_and_our_own_message_is_kept(capsys, cause, shown, code):
+    with pytest.raises(SystemExit) as ended, plain_errors():
+        raise DatasetError("Failed while loading") from cause
+    assert ended.value.code == code
+    assert capsys.readouterr().err.startswith(shown)
+    with pytest.raises(SystemExit), plain_errors():
+        raise DataError("file:2 cannot be read") from cause
+    assert capsys.readouterr().err == "Error: file:2 cannot be read\n"

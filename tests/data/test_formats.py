@@ -79,6 +79,41 @@ def test_auto_says_what_it_could_be(folder, write):
         recognise(folder / "nothing", "boxes")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", b"", "the file is empty"),
+        ("a.json", '{"images": []}'.encode("utf-16"), "UTF-16 by its first bytes"),
+        ("a.json", bytes(range(256)), "no UTF-8 text but binary"),
+        ("a.json", b'{"images": [],\n "annot', r"a\.json:2 is no JSON: JSON_INVALID"),
+        ("a.json", b'{"images": [], "annotations": []}', "would be COCO, but has no `categories`"),
+        (
+            "a.csv",
+            b"image,label\na.jpg,cat\n",
+            r"\(csv, folder have no labels of kind 'boxes'\); it looks like csv",
+        ),
+    ],
+)
+def test_auto_says_why_a_file_is_not_recognised(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        recognise(tmp_path / name, "boxes")
+
+
+def test_auto_says_of_a_folder_what_keeps_it_from_being_a_format(tmp_path):
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "train.json").write_text('{"images": [')
+    with pytest.raises(DataError, match=r"train\.json:1 is no JSON"):
+        recognise(tmp_path, "boxes")
+    (tmp_path / "obj_train_data").mkdir()
+    (tmp_path / "obj_train_data" / "a.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    with pytest.raises(DataError, match="without class names"):
+        recognise(tmp_path / "obj_train_data", "boxes")
+    (tmp_path / "obj.names").write_text("cat\n")
+    with pytest.raises(DataError, match=f"names are in .*obj.names: give {tmp_path} as the path"):
+        recognise(tmp_path / "obj_train_data", "boxes")
+
+
 def test_open_source_refuses_unknown_formats_and_kinds(folder):
     with pytest.raises(SettingsError, match="Did you mean 'coco'"):
         open_source(options(folder, format="cocoa"), "boxes", "label", FindingLog())

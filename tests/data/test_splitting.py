@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl_images.core.errors import DataError, SettingsError
-from automl_images.data.splitting import split
+from automl_images.data.splitting import data_hash, split
 
 
 def row(name, label):
@@ -156,6 +156,15 @@ def test_the_hash_of_a_side_changes_with_its_labels_only_there():
     assert before.report["training"]["hash"] == again.report["training"]["hash"]
     assert before.validation[0]["label"]
     assert before.report["validation"]["hash"] != again.report["validation"]["hash"]
+    assert before.report["data_hash"] != again.report["data_hash"]
+
+
+def test_the_hash_of_the_data_does_not_depend_on_the_split_but_that_of_the_split_does():
+    rows = detection_rows(200)
+    one, other = (split(rows, 0.2, seed, "boxes") for seed in (0, 1))
+    assert one.report["data_hash"] == other.report["data_hash"]
+    assert one.report["split_hash"] != other.report["split_hash"]
+    assert one.report["split_hash"] == data_hash(one.training, one.validation)
 
 
 def test_duplicates_are_noted():

@@ -9,11 +9,12 @@ from automl_images.core.errors import SettingsError
 from automl_images.data.conversion import RejectedData, convert
 from automl_images.data.findings import CODES, FindingLog, short
 from automl_images.data.formats.base import RawObject, Sample
+from automl_images.data.framing import frame_of
 from automl_images.data.geometry import Frame, clip, crosses_itself, polygon_area
 from automl_images.data.images import ImageInfo, read_image
 from automl_images.data.sources import SourceOptions
 from automl_images.data.splitting import split
-from automl_images.data.validation import LABEL_KINDS, RowChecker, RowDropped, frame_of
+from automl_images.data.validation import LABEL_KINDS, RowChecker, RowDropped
 
 PIXELS = Frame(200, 100, 1, 200, 100)
 

@@ -9,7 +9,8 @@ from automl_images.core.types import Objects
 from automl_images.data.preprocessing import preprocess, resize_masks
 from automl_images.evaluation.voc import voc_metrics
 from automl_images.export.onnx import export_onnx
-from automl_images.export.parity import check_parity, require_parity
+from automl_images.export.parity import check_parity
+from automl_images.export.parity_report import require_parity
 from automl_images.export.torch_backend import TorchBackend
 from automl_images.inference.detection_predictor import DetectionPredictor
 from automl_images.inference.load import load_predictor

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from automl_images.core.errors import Interrupted, JobError
+from automl_images.core.errors import Interrupted, JobError, SettingsError
 from automl_images.jobs.store import JobStore
 
 
@@ -70,5 +70,5 @@ def test_how_a_job_ends_is_recorded(tmp_path):
 
 @pytest.mark.parametrize("name", ["../up", "", "a b", "-x"])
 def test_names_that_are_no_folder_names_are_refused(tmp_path, name):
-    with pytest.raises(JobError, match="letters, digits"):
+    with pytest.raises(SettingsError, match="letters, digits"):
         JobStore(tmp_path).open("a", name, {})

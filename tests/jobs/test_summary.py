@@ -1,11 +1,14 @@
 """The words a run ends with."""
 
-import pytest
-from kedro.io import DataCatalog
+import errno
 
+import pytest
+from kedro.io import DataCatalog, DatasetError
+
+from automl_images.core.errors import DataError, Interrupted, ModelError, SettingsError, TrainingError
 from automl_images.datasets.files import TextDataset
 from automl_images.datasets.model import OnnxDataset
-from automl_images.jobs.summary import closing_words
+from automl_images.jobs.summary import closing_words, resume_words
 
 RESULT = {
     "job": "calm_fox",
@@ -35,3 +38,39 @@ def test_they_say_when_the_default_recipe_was_kept(tmp_path, comparison):
     assert "yolov5 (trial 0): mean_average_precision 0.5000 (95 % interval 0.400 to 0.600)" in text
     assert str(tmp_path / "report.html") in text
     assert (KEPT in text) == (comparison is not None)
+
+
+@pytest.mark.parametrize(
+    ("cause", "cured"),
+    [
+        (Interrupted("stopped"), True),
+        (TrainingError("a worker died"), True),
+        (RuntimeError("x"), True),
+        (OSError(errno.ENOSPC, "full"), True),
+        (SettingsError("no such key"), False),
+        (DataError("rows.jsonl is damaged"), False),
+        (ModelError("model.onnx was changed"), False),
+        (OSError(errno.EROFS, "Read-only file system"), False),
+    ],
+)
+def test_the_same_command_is_advised_only_where_it_can_help(monkeypatch, cause, cured):
+    monkeypatch.setattr("sys.argv", ["kedro", "run", "--params", "a b"])
+    wrapped = DatasetError("Failed while loading")
+    wrapped.__cause__ = cause
+    for error in (cause, wrapped):
+        words = resume_words(error)
+        assert (words is not None) == cured
+        if words:
+            assert words.endswith("run --params 'a b'")
+
+
+def test_closing_words_name_commands_that_are_on_the_path_under_uv(monkeypatch, tmp_path):
+    catalog = DataCatalog(
+        {
+            "t.report": TextDataset(filepath=str(tmp_path / "report.html")),
+            "t.onnx_model": OnnxDataset(filepath=str(tmp_path / "best/model.onnx")),
+        }
+    )
+    assert "open the report · kedro mlflow ui" in closing_words("t", RESULT, catalog, 1.0)
+    monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", "1")
+    assert "open the report · uv run kedro mlflow ui · uv run kedro viz" in closing_words("t", RESULT, catalog, 1.0)

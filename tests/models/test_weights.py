@@ -14,7 +14,7 @@ from torch import nn
 from automl_images.core.errors import ModelError
 from automl_images.core.files import write_json
 from automl_images.core.hyperparameters import resolve
-from automl_images.models import weight_files, weights
+from automl_images.models import tensors, weight_files
 from automl_images.models.catalogue import MODELS, build_model
 
 LITE = "fasterrcnn_efficientnet_lite0_fpn"
@@ -223,7 +223,7 @@ def test_lite0_of_the_package_keeps_what_it_knows():
     built = classifier("efficientnet_lite0", "auto")
     assert built.weights.source.startswith("package:")
     source = MODELS.get("efficientnet_lite0").sources[-1]
-    state = weights.read_state(weight_files.here(source.kind, source.name)[1])
+    state = tensors.read_state(weight_files.here(source.kind, source.name)[1])
     network = built.model.eval().network
     assert torch.equal(network.conv_head.weight, state["_conv_head.weight"])
     generator = torch.Generator().manual_seed(0)
@@ -238,9 +238,9 @@ def test_lite0_of_the_package_keeps_what_it_knows():
 def test_counters_of_norms_may_lack_in_a_file_that_is_matched_by_order(tmp_path):
     norm = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Linear(4, 2)).state_dict()
     file = {f"other.{name}": value for name, value in norm.items() if not name.endswith("num_batches_tracked")}
-    assert set(weights.matched_by_order(file, norm, tmp_path)) == set(norm) - {"1.num_batches_tracked"}
+    assert set(tensors.matched_by_order(file, norm, tmp_path)) == set(norm) - {"1.num_batches_tracked"}
     with pytest.raises(ModelError, match="of 8 tensors fit"):
-        weights.matched_by_order(dict(reversed(file.items())), norm, tmp_path)
+        tensors.matched_by_order(dict(reversed(file.items())), norm, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_unfit_files_are_refused(content, message, settings, tmp_path):
 def test_a_file_with_code_is_not_run(tmp_path):
     torch.save(nn.Linear(2, 2), tmp_path / "module.pth")
     with pytest.raises(ModelError, match="cannot be read"):
-        weights.read_state(tmp_path / "module.pth")
+        tensors.read_state(tmp_path / "module.pth")
 
 
 def test_folding_makes_norms_behave_as_with_the_other_epsilon():
@@ -274,6 +274,6 @@ def test_folding_makes_norms_behave_as_with_the_other_epsilon():
     state |= {"running_var": torch.tensor([1e-6, 1e-4, 0.1, 3.0]), "num_batches_tracked": torch.tensor(1)}
     norm.load_state_dict(state)
     other.load_state_dict(state)
-    weights.fold_norm_epsilon(norm, 0.0)
+    tensors.fold_norm_epsilon(norm, 0.0)
     images = torch.rand(2, 4, 3, 3)
     assert torch.allclose(norm(images), other(images), rtol=1e-4, atol=1e-4)

@@ -74,6 +74,22 @@ def test_importing_the_registry_imports_no_heavy_library():
     assert result.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(("given", "expected"), [({}, "data"), ({"data_root": "/some/root"}, "/some/root")])
+def test_the_environment_test_has_a_store_of_its_own(given, expected):
+    base, test = (
+        OmegaConfigLoader(
+            str(ROOT / "conf"),
+            base_env="base",
+            default_run_env=environment,
+            runtime_params=given,
+            config_patterns={"mlflow": ["mlflow*"]},
+        )["mlflow"]["server"]["mlflow_tracking_uri"]
+        for environment in ("base", "test")
+    )
+    assert test == f"sqlite:///{expected}/mlflow.db"
+    assert test != base
+
+
 def test_the_committed_parameters_are_valid(parameters):
     assert check_parameters(parameters) is None
 
@@ -129,6 +145,7 @@ def test_older_names_of_the_holdout_are_understood(parameters, name, place):
         ),
         ({"object_detectoin": {}}, "Did you mean 'object_detection'"),
         ({"jobname": "x"}, "Did you mean 'job_name'"),
+        ({"job_name": "../../evil"}, "job_name must have letters, digits.* got '../../evil'"),
         ({"object_detection": {"primary_metric": "recall"}}, "must be 'mean_average_precision'"),
     ],
 )

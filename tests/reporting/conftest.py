@@ -94,9 +94,11 @@ def content(classes: list[str] | None = None, **changes: Any) -> ReportContent:
         "split": {
             "training": {"images": 8, "hash": "aa11"},
             "validation": {"images": 2, "hash": "bb22"},
+            "data_hash": "ee55",
             "classes": {name: {**both, "validation_share": 0.5} for name in classes},
             "notes": [],
         },
+        "samples": [{"image": picture, "caption": f"2 {classes[0]}"}],
         "augmentation_preview": Image.new("RGB", (3000, 900), "navy"),
         "trials": trials(),
         "curves": curves(),
@@ -110,7 +112,7 @@ def content(classes: list[str] | None = None, **changes: Any) -> ReportContent:
         },
         "settings": {
             "classes": classes,
-            "data_hash": "cc33",
+            "split_hash": "cc33",
             "hyperparameters": {"learning_rate": 0.02, "random_seed": 17},
             "weights": {"source": "package:lite0.pth", "sha256": "dd44", "licence": "Apache-2.0", "pretrained": True},
         },

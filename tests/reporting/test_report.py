@@ -60,6 +60,7 @@ def test_the_numbers_are_on_the_page(page):
         "kedro run --pipeline=object_detection --params "
         "object_detection.source.path=data/a.json,object_detection.limits.max_trials=3",
         "cc33",
+        "ee55",
         "17",
         "diverged",
         "package: lite0.pth",
@@ -67,6 +68,15 @@ def test_the_numbers_are_on_the_page(page):
         assert expected in text
     assert "/home/u" not in text
     assert "/some/folder" not in text
+
+
+def test_samples_of_the_training_data_stand_before_its_findings(make_content):
+    html = render_report(make_content())
+    data = html[html.index('<section id="data">') : html.index('<section id="split">')]
+    assert data.count("A training image with its annotations") == 1
+    assert "<figcaption>2 can</figcaption>" in data
+    assert data.index("<h3>Samples</h3>") < data.index("<h3>Findings</h3>")
+    assert "<h3>Samples</h3>" not in render_report(make_content(samples=[]))
 
 
 def test_a_job_of_one_trial_has_no_sweep(make_content):
@@ -103,9 +113,9 @@ def test_nothing_is_loaded_from_elsewhere(make_content):
 
 
 def test_pictures_are_embedded_and_scaled_down(page):
-    preview, best = (Image.open(io.BytesIO(base64.b64decode(s.partition(",")[2]))) for s in page.values("src"))
+    sample, preview, best = (Image.open(io.BytesIO(base64.b64decode(s.partition(",")[2]))) for s in page.values("src"))
     assert preview.size == (1400, 420)
-    assert best.size == (60, 40)
+    assert sample.size == best.size == (60, 40)
 
 
 def test_the_verdict_on_the_default_recipe_is_on_the_page(make_content, page):

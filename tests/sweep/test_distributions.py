@@ -11,7 +11,8 @@ from optuna.trial import FixedTrial
 from scipy import stats
 
 from automl_images.core.errors import SettingsError
-from automl_images.sweep.distributions import FIELDS, Choice, Range, build
+from automl_images.sweep.building import Range, build
+from automl_images.sweep.distributions import FIELDS, Choice
 
 SHARE = st.floats(0, 1, exclude_max=True)
 BOUND = st.floats(-20, 20)

@@ -285,6 +285,17 @@ def _layers_to_freeze(folder):
     assert {name.split(".")[0] for name in frozen_with(1)} == {"conv_stem"}
 
 
+@effect("freeze_batch_norm")
+def _freeze_batch_norm(folder):
+    trained_norms = classifier_steps(folder, freeze_batch_norm=False).options
+    resting = classifier_steps(folder, freeze_batch_norm=True).options
+    assert {name.split(".")[-2] for name in set(trained_norms) - set(resting)} == {"bn1", "bn2", "bn3"}
+    model = classifier(folder, freeze_batch_norm=True).model.train()
+    before = model.network.bn2.running_mean.clone()
+    model(torch.randn(2, 3, 64, 64))
+    assert torch.equal(model.network.bn2.running_mean, before)
+
+
 @effect("enable_onnx_normalization")
 def _enable_onnx_normalization(folder):
     """The graph takes 0..255 as they are; `exportable` is what becomes the file (tests/export goes on from there)."""

@@ -12,6 +12,7 @@ from kedro.io import DatasetError
 from omegaconf.errors import OmegaConfBaseException
 
 from automl_images.core.errors import AutoMLImagesError
+from automl_images.datasets.base import unwrapped
 
 
 @contextlib.contextmanager
@@ -20,7 +21,7 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except (AutoMLImagesError, DatasetError, MissingConfigException, OmegaConfBaseException, OSError) as error:
-        ours = error.__cause__ if isinstance(error.__cause__, AutoMLImagesError) else error
+        ours = unwrapped(error)
         click.secho(f"Error: {ours}", fg="red", err=True)
         sys.exit(ours.exit_code if isinstance(ours, AutoMLImagesError) else 1)
     except KeyboardInterrupt:

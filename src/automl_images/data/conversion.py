@@ -19,6 +19,7 @@ from automl_images.data.dataset_checks import check_dataset, fatal_reason
 from automl_images.data.findings import FindingLog
 from automl_images.data.formats import open_source
 from automl_images.data.formats.base import Reader, Sample
+from automl_images.data.framing import frame_of
 from automl_images.data.images import ImageError, ImageInfo
 from automl_images.data.inspection import Inspection, inspect_images
 from automl_images.data.mltable import is_url
@@ -26,7 +27,7 @@ from automl_images.data.progress import Advance
 from automl_images.data.sources import PathError, SourceOptions
 from automl_images.data.summary import count_findings, summarise
 from automl_images.data.tables import where
-from automl_images.data.validation import LABEL_KINDS, LabelCheck, RowChecker, RowDropped, frame_of
+from automl_images.data.validation import LABEL_KINDS, LabelCheck, RowChecker, RowDropped
 
 _FORMATS_BY_EXTENSION = {"jpeg": "jpg", "jpe": "jpg", "jfif": "jpg", "tif": "tiff"}
 

@@ -4,7 +4,7 @@ Owns the label kinds (`class`, `classes`, `boxes`, `polygons`; this room knows n
 A.5 and of reliability 2.2 about single images. An annotation that is ill-formed (no class, no number) costs its image,
 because the image would be trained on as if the object were not there; an annotation that is merely impossible (no
 area, outside of the image) is dropped alone, and its image only when nothing else is left. Rules about the whole set
-stand in `dataset_checks.py`.
+stand in `dataset_checks.py`, what coordinates refer to in `framing.py`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from automl_images.core.types import Row
 from automl_images.data.findings import CODES, FindingLog, kind_of, place, short
 from automl_images.data.formats.base import Box, Malformed, RawObject, Sample
 from automl_images.data.geometry import NO_AREA, NOISE, Frame, clip, crosses_itself, polygon_area, polygon_box, rounded
-from automl_images.data.images import ImageInfo
 from automl_images.data.sources import is_text
 
 _MIN_OVERLAP = 0.5
-_CROWD = ("true", "True", "1", 1)
+_CROWD, _NO_CROWD = ("true", "True", "1", 1), ("false", "False", "0", "")
+_TINY = 1.0 - NOISE
+"""Pixels below which the side of a box is more likely a slip of the hand than an object."""
 
 
 class RowDropped(Exception):  # a signal inside this room, not an error
@@ -127,6 +128,24 @@ class RowChecker:
             self.find("BOX_CLIPPED", f"the box sticks out by {outside:.4g} pixels", sample, row, found, raw)
         return rounded(cut)
 
+    def crowd(self, found: RawObject, sample: Sample, row: str) -> int:
+        """Return 1 for a crowd, else 0."""
+        if not found.crowd or found.crowd in _NO_CROWD:
+            return 0
+        if found.crowd in _CROWD:
+            return 1
+        self.find("CROWD_UNKNOWN", "expected 0 or 1 for a crowd", sample, row, found, found.crowd)
+        return 0
+
+    def report_tiny(self, box: Box, frame: Frame, sample: Sample, row: str, found: RawObject) -> None:
+        """Log a box whose sides are hardly there."""
+        if not (frame.width and frame.height):
+            return
+        width, height = (box[2] - box[0]) * frame.width, (box[3] - box[1]) * frame.height
+        if width < _TINY or height < _TINY:
+            message = f"the box is {width:.4g} x {height:.4g} pixels"
+            self.find("BOX_TINY", message, sample, row, found, found.box)
+
     def polygon(self, found: RawObject, frame: Frame, sample: Sample, row: str) -> list[list[float]]:
         """Return the normalised segments of an object that are valid."""
         segments = (self._segment(segment, found, frame, sample, row) for segment in found.polygon or [])
@@ -191,6 +210,7 @@ def check_boxes(checker: RowChecker, sample: Sample, frame: Frame, row: str) -> 
         name = checker.class_name(found.label, sample, row, found)
         box = checker.box(found, frame, sample, row)
         if box is not None:
+            checker.report_tiny(box, frame, sample, row, found)
             result.append(
                 {
                     "label": name,
@@ -198,7 +218,7 @@ def check_boxes(checker: RowChecker, sample: Sample, frame: Frame, row: str) -> 
                     "topY": box[1],
                     "bottomX": box[2],
                     "bottomY": box[3],
-                    "isCrowd": 1 if found.crowd and found.crowd in _CROWD else 0,
+                    "isCrowd": checker.crowd(found, sample, row),
                 }
             )
     different = len({tuple(item.values()) for item in result})
@@ -219,9 +239,7 @@ def check_polygons(checker: RowChecker, sample: Sample, frame: Frame, row: str) 
             message = "the outline crosses itself; what it goes around twice counts as a hole"
             checker.find("POLYGON_SELF_CROSSING", message, sample, row, found)
         if segments:
-            result.append(
-                {"label": name, "isCrowd": 1 if found.crowd and found.crowd in _CROWD else 0, "polygon": segments}
-            )
+            result.append({"label": name, "isCrowd": checker.crowd(found, sample, row), "polygon": segments})
     return _checked_objects(checker, sample, row, result, len({str(item) for item in result}))
 
 
@@ -233,75 +251,3 @@ def _checked_objects(checker: RowChecker, sample: Sample, row: str, result: list
     if different < len(result):
         checker.find("BOX_DUPLICATE", "two objects have the same class and place", sample, row)
     return result
-
-
-def frame_of(sample: Sample, info: ImageInfo | None, checker: RowChecker, row: str) -> Frame:
-    """Return what a sample's coordinates refer to.
-
-    Annotation tools show images either as stored or turned upright by their EXIF flag. Where the stated size is that of
-    the stored image only, the annotations are turned too; where it fits both, or is not stated, they are as upright.
-
-    Args:
-        sample: with the size that its file states, if any.
-        info: the decoded image, None where it was not looked at (a URL, or checks are off).
-        checker: takes findings.
-        row: key of the row.
-
-    Raises:
-        RowDropped: the coordinates cannot be related to the image.
-    """
-    stated = (sample.width, sample.height) if sample.width and sample.height else None
-    if info is None:
-        return _frame_without_image(sample, stated, checker, row)
-    upright, stored = (info.width, info.height), (info.raw_width, info.raw_height)
-    if sample.size_of_mask and stated and stated not in (upright, stored):
-        message = f"the mask has {_text(stated)}, the image {_text(upright)}"
-        raise checker.drop("MASK_SIZE_MISMATCH", message, sample, row)
-    orientation = 1
-    if stated and stated != upright and (stated == stored or not _same_shape(stated, upright)):
-        orientation = info.orientation if _same_shape(stated, stored) else 1
-    if stated and not _same_shape(stated, stored if orientation != 1 else upright):
-        _mismatch(sample, stated, upright, checker, row)
-    elif stated and stated not in (upright, stored):
-        checker.find("IMAGE_RESIZED", f"stated {_text(stated)}, the file has {_text(upright)}", sample, row)
-    _report_orientation(sample, info, orientation, stated, checker, row)
-    scale = (1, 1) if sample.normalised else stated or upright
-    return Frame(*scale, orientation, *upright)
-
-
-def _frame_without_image(sample: Sample, stated: tuple[int, int] | None, checker: RowChecker, row: str) -> Frame:
-    if sample.normalised:
-        return Frame(1, 1, 1, *(stated or (None, None)))
-    if stated:
-        return Frame(*stated, 1, *stated)
-    if sample.objects:
-        raise checker.drop("IMAGE_SIZE_UNKNOWN", "coordinates in pixels need the image's size", sample, row)
-    return Frame(1, 1, 1, None, None)
-
-
-def _mismatch(sample: Sample, stated: tuple[int, int], upright: tuple[int, int], checker: RowChecker, row: str) -> None:
-    message = f"stated {_text(stated)}, the file has {_text(upright)}"
-    if sample.objects and not sample.normalised:
-        raise checker.drop("IMAGE_SIZE_MISMATCH", message, sample, row)
-    checker.find("IMAGE_RESIZED", message, sample, row)
-
-
-def _report_orientation(
-    sample: Sample, info: ImageInfo, applied: int, stated: tuple[int, int] | None, checker: RowChecker, row: str
-) -> None:
-    if info.orientation == 1 or not sample.objects:
-        return
-    flag = f"EXIF orientation {info.orientation}"
-    if applied != 1:
-        checker.find("ANNOTATION_ROTATED", f"{flag}; the stated size is that of the stored image", sample, row)
-    elif stated is None or (info.width, info.height) == (info.raw_width, info.raw_height):
-        checker.find("ORIENTATION_AMBIGUOUS", f"{flag}; annotations taken as those of the upright image", sample, row)
-
-
-def _same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    """Tell whether two sizes have the same ratio of sides to one percent."""
-    return abs(a[0] * b[1] - a[1] * b[0]) <= 0.01 * max(a[0] * b[1], a[1] * b[0])
-
-
-def _text(size: tuple[int, int]) -> str:
-    return f"{size[0]} x {size[1]}"

@@ -1,11 +1,21 @@
-"""What the datasets of this project share: a path on this machine, and free metadata that kedro-viz reads."""
+"""What the datasets of this project share: a path on this machine, free metadata that kedro-viz reads, their errors."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from kedro.io import AbstractDataset
+from kedro.io import AbstractDataset, DatasetError
+
+from automl_images.core.errors import AutoMLImagesError
+
+
+def unwrapped(error: BaseException) -> BaseException:
+    """Return the error of ours or of the system that Kedro wrapped in a `DatasetError`; any other as it is."""
+    cause = error.__cause__
+    if isinstance(error, DatasetError) and isinstance(cause, DatasetError | AutoMLImagesError | OSError):
+        return unwrapped(cause)
+    return error
 
 
 class PathDataset(AbstractDataset[Any, Any]):

@@ -1,112 +1,34 @@
 """The gate between training and use: an exported model must give the results of the network it came from.
 
-Both sides run through the same `Predictor` on validation images: alone and in batches, at other sizes and shapes, and
-where nothing is found. Final detections are compared as sets (`matching.py`); a graph without suppression is compared
-number by number before it. Whether torch's own evaluation in training
-agrees with this pipeline is the task's to show.
+Both sides run through the same `Predictor` on validation images, in the ways of `parity_cases.py`, and where nothing is
+found. Final detections are compared as sets (`matching.py`); a graph without suppression is compared number by number
+before it. The verdict stands in `parity_report.py`. Whether torch's own evaluation in training agrees with this
+pipeline is the task's to show.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_images.core.errors import ParityError
 from automl_images.core.types import Detections, FloatArray, ImageArray
 from automl_images.evaluation.mask_codes import encoded
 from automl_images.export.matching import Comparison, Cuts, compare, mask_differences
+from automl_images.export.parity_cases import RESIZED_IMAGES, Case, cases_of
+from automl_images.export.parity_report import CaseReport, ParityReport, Tolerances, same_metric
 from automl_images.inference.decoders import ALIGNED
 from automl_images.inference.detection_predictor import DetectionPredictor
 from automl_images.inference.found import Found
 
 EVALUATION_SCORE = 0.01
-METRICS = ("reference_metric", "candidate_metric")
-SINGLE_IMAGES = 8
-RESIZED_IMAGES = 4
 MANY = 100
 """Detections from which on a single one that rounding has moved across a cut inside the network is put up with."""
 
 Metric = Callable[[Sequence[Detections], Sequence[Any]], float]
 _Sides = tuple[DetectionPredictor, DetectionPredictor]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Tolerances:
-    """What may differ.
-
-    Attributes:
-        boxes: pixels, of images up to 1,000 px; larger images in proportion.
-        scores: absolute.
-        masks: 1 - intersection over union of the probabilities of a pair (`matching.mask_differences`).
-        metric: absolute difference of the primary metric.
-        outliers: share of detections that may differ by more or have no partner: where two proposals inside an R-CNN
-            overlap by exactly the threshold of its suppression, rounding decides which one is refined.
-    """
-
-    boxes: float = 0.1
-    scores: float = 1e-3
-    metric: float = 1e-3
-    outliers: float = 0.002
-    masks: float = 0.02
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class CaseReport:
-    """One comparison.
-
-    Attributes:
-        name: what was compared; images: how many.
-        detections: of the reference (before suppression where the graph leaves that to the caller); matched: pairs.
-        largest_box_difference: pixels, None where there are no boxes; largest_score_difference: over all pairs.
-        label_mismatches: pairs with unequal labels; unmatched: places of detections of either side without a partner.
-        near_ties: detections without a partner that lie at a cut, where rounding decides; not counted as unmatched.
-        outliers: pairs beyond tolerance or with unequal labels, and unmatched; passed: few enough of them.
-        largest_mask_difference: 1 - intersection over union, None where there are no masks.
-    """
-
-    name: str
-    images: int
-    detections: int
-    matched: int
-    largest_box_difference: float | None
-    largest_score_difference: float
-    label_mismatches: int
-    unmatched: int
-    near_ties: int
-    outliers: int
-    passed: bool
-    largest_mask_difference: float | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ParityReport:
-    """All comparisons and the verdict.
-
-    Attributes:
-        passed: every case and the metric agree within the tolerances, and there was something to compare.
-        reference_metric, candidate_metric: the primary metric of torch and of onnxruntime on the validation images.
-        same_settings: both sides have the same classes, preprocessing and thresholds.
-        score_threshold: lowest score compared.
-    """
-
-    passed: bool
-    reference_metric: float
-    candidate_metric: float
-    same_settings: bool
-    score_threshold: float
-    cases: tuple[CaseReport, ...]
-    tolerances: Tolerances
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable dictionary; a metric that is not defined is None."""
-        values = dataclasses.asdict(self)
-        for name in METRICS:
-            values[name] = values[name] if np.isfinite(values[name]) else None
-        return values
 
 
 def check_parity(
@@ -131,7 +53,7 @@ def check_parity(
         batch_size: images in a pass where batches are tried.
 
     Returns:
-        A report; nothing is raised for a difference, see `require_parity`.
+        A report; nothing is raised for a difference, see `parity_report.require_parity`.
 
     Raises:
         ModelError: one side cannot run an input at all.
@@ -139,7 +61,7 @@ def check_parity(
     tolerances = tolerances or Tolerances()
     score = max(EVALUATION_SCORE, candidate.metadata.graph_score_threshold)
     sides = reference, candidate
-    whole = Case("all validation images in batches", images, score, batch_size)
+    whole = Case(f"{len(images)} validation images in batches", images, score, batch_size)
     found = _found(sides, whole)
     expected, given = (
         float(metric(_finished(side, some, images), truths)) for side, some in zip(sides, found, strict=True)
@@ -161,75 +83,6 @@ def _compared_cases(sides: _Sides, whole: Case, found: list[list[Found]], tolera
         cases += [_compare_detections(sides, case, tolerances) for case in others]
     nothing = Case("a threshold that nothing reaches", whole.images[:RESIZED_IMAGES], 1.0, whole.batch_size)
     return [*cases, _compare_detections(sides, nothing, tolerances)]
-
-
-def require_parity(report: Mapping[str, Any]) -> None:
-    """Pass or stop.
-
-    Args:
-        report: as `ParityReport.as_dict` gave it, or read again from parity.json.
-
-    Raises:
-        ParityError: the report did not pass; the message names the case and the numbers.
-    """
-    if report["passed"]:
-        return
-    failed = [_describe(case) for case in report["cases"] if not case["passed"]]
-    metrics = [np.nan if report[name] is None else report[name] for name in METRICS]
-    if not same_metric(metrics[0], metrics[1], report["tolerances"]["metric"]):
-        failed.append(f"primary metric {metrics[0]:.5f} against {metrics[1]:.5f}")
-    if not report["same_settings"]:
-        failed.append("classes, preprocessing or thresholds of both sides differ")
-    reasons = "; ".join(failed) or "neither found anything, so nothing was compared: train longer"
-    raise ParityError(
-        f"The ONNX model does not give the results of the trained network: {reasons}. It is not registered; "
-        "parity.json has all numbers."
-    )
-
-
-def _describe(case: Mapping[str, Any]) -> str:
-    boxes, masks = case["largest_box_difference"], case["largest_mask_difference"]
-    differences = [] if boxes is None else [f"boxes up to {boxes:.3g} px"]
-    differences += [] if masks is None else [f"masks up to {masks:.3g}"]
-    differences += [f"scores up to {case['largest_score_difference']:.3g}", f"{case['label_mismatches']} labels"]
-    differences += [] if boxes is None else [f"{case['unmatched']} without a partner"]
-    kind = "results" if boxes is None else "detections"
-    return f"{case['name']}: {case['outliers']} of {case['detections']} {kind} differ ({', '.join(differences)})"
-
-
-def same_metric(reference: float, candidate: float, tolerance: float) -> bool:
-    """Tell whether two values of a metric are equal within a tolerance; two undefined ones are."""
-    return bool(np.isclose(reference, candidate, rtol=0, atol=tolerance, equal_nan=True))
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Case:
-    """One way of giving images to both sides."""
-
-    name: str
-    images: Sequence[ImageArray]
-    score: float
-    batch_size: int
-
-
-def cases_of(images: Sequence[ImageArray], score: float, batch_size: int) -> Iterator[Case]:
-    """Yield ways of giving images to both sides: in batches, alone, in other shapes, and noise."""
-    some = [images[index] for index in range(min(SINGLE_IMAGES, len(images)))]
-    noise = np.random.default_rng(0).integers(96, 160, some[0].shape, np.uint8)
-    varied = [variant for image in some[:RESIZED_IMAGES] for variant in _variants(image)]
-    yield Case("some validation images in batches", some, score, batch_size)
-    yield Case("some validation images one by one", some, score, 1)
-    yield Case("images of other sizes and shapes", varied, score, batch_size)
-    yield Case("grey noise", [noise], score, 1)
-
-
-def _variants(image: ImageArray) -> list[ImageArray]:
-    """Return a smaller copy of odd size, a tall and a wide part."""
-    height, width = image.shape[:2]
-    rows = np.linspace(0, height - 1, max(3, int(height * 0.61) | 1)).astype(np.int64)
-    columns = np.linspace(0, width - 1, max(3, int(width * 0.57) | 1)).astype(np.int64)
-    tall, wide = image[:, : max(1, width // 2)], image[: max(1, height * 2 // 5)]
-    return [np.ascontiguousarray(part) for part in (image[rows][:, columns], tall, wide)]
 
 
 def _found(sides: _Sides, case: Case) -> list[list[Found]]:

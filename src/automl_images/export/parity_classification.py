@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from automl_images.core.types import FloatArray, ImageArray
-from automl_images.export.parity import Case, CaseReport, ParityReport, Tolerances, cases_of, same_metric
+from automl_images.export.parity_cases import Case, cases_of
+from automl_images.export.parity_report import CaseReport, ParityReport, Tolerances, same_metric
 from automl_images.inference.classification_predictor import ClassificationPredictor
 
 
@@ -35,12 +36,12 @@ def check_class_parity(
         batch_size: images in a pass where batches are tried.
 
     Returns:
-        A report; nothing is raised for a difference, see `parity.require_parity`.
+        A report; nothing is raised for a difference, see `parity_report.require_parity`.
 
     Raises:
         ModelError: one side cannot run an input at all.
     """
-    whole = Case("all validation images in batches", images, 0.0, batch_size)
+    whole = Case(f"{len(images)} validation images in batches", images, 0.0, batch_size)
     first, second = (side.predict(images, batch_size=batch_size) for side in (reference, candidate))
     reports = [_report(whole, first, second, tolerances)]
     for case in cases_of(images, 0.0, batch_size):

@@ -39,6 +39,11 @@ class MLflowTracker:
         self.root = root
         self._monitors: dict[str, Any] = {}
 
+    @property
+    def file(self) -> Path | None:
+        """The file of the store, where it is one."""
+        return Path(self.uri.removeprefix(_SQLITE)) if self.uri.startswith(_SQLITE) else None
+
     def start_job(self, name: str, task: str, params: Mapping[str, Any], run_id: str | None) -> str:
         """Open (or reopen) the parent run of a job and return its id."""
         run = self._start(name, params, {"task": task, "job": name}, run_id)
@@ -97,6 +102,7 @@ class MLflowTracker:
 
         kind = "models" if re.search("[:@]", reference) else "runs"
         place = reference.replace(":", "/") if kind == "models" else f"{reference}/model"
+        _ = self._client  # makes a new store
         try:
             with _quiet():
                 return Path(download_artifacts(f"{kind}:/{place}", tracking_uri=self.uri, registry_uri=self.uri))
@@ -120,6 +126,8 @@ class MLflowTracker:
         with _quiet():
             from mlflow import MlflowClient
 
+            if self.file:
+                self.file.parent.mkdir(parents=True, exist_ok=True)
             client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
             client.search_experiments(max_results=1)  # creates the tables of a new SQLite file
         return client
@@ -129,12 +137,8 @@ class MLflowTracker:
         found = self._client.get_experiment_by_name(self.experiment)
         if found:
             return str(found.experiment_id)
-        place = (self._artifact_folder / self.experiment).as_uri() if self.uri.startswith(_SQLITE) else None
+        place = (self.file.parent / "mlartifacts" / self.experiment).as_uri() if self.file else None
         return str(self._client.create_experiment(self.experiment, artifact_location=place))
-
-    @property
-    def _artifact_folder(self) -> Path:
-        return Path(self.uri.removeprefix(_SQLITE)).parent / "mlartifacts"
 
     def _watch_system(self, run_id: str) -> None:
         """Record processor, memory, disk, network and GPU of this machine while the job runs."""
@@ -162,9 +166,7 @@ class MLflowTracker:
 def _absolute(uri: str, root: Path) -> str:
     if not uri.startswith(_SQLITE):
         return filled_url(uri)
-    path = (root / uri.removeprefix(_SQLITE)).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return _SQLITE + path.as_posix()
+    return _SQLITE + (root / uri.removeprefix(_SQLITE)).absolute().as_posix()
 
 
 def _key(name: str) -> str:

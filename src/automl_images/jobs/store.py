@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from automl_images.core.errors import Interrupted, JobError
+from automl_images.core.errors import Interrupted, JobError, SettingsError, shown
 from automl_images.core.files import read_json, write_json
 
 try:
@@ -134,8 +134,8 @@ class JobStore:
         a job of that name or goes on with it, whether finished or not.
 
         Raises:
-            JobError: the name is not legal, belongs to a job with other parameters or data, or another process runs
-                the job.
+            SettingsError: the name is not legal.
+            JobError: it belongs to a job with other parameters or data, or another process runs the job.
         """
         job, sentence = self._choose(fingerprint, None if name is None else str(name), about)
         _hold(job)
@@ -158,10 +158,7 @@ class JobStore:
         return job, f"Job {job.name}: new."
 
     def _open_named(self, fingerprint: str, name: str, about: Mapping[str, Any]) -> tuple[Job, str]:
-        if not _NAME.match(name):
-            raise JobError(
-                f"A job name has letters, digits, '-' and '_' and starts with a letter or digit, got {name!r}."
-            )
+        check_name(name)
         if not (self.folder / name / RECORD).is_file():
             return self._create(fingerprint, name, about), f"Job {name}: new, named by job_name."
         job = self.get(name)
@@ -184,6 +181,19 @@ class JobStore:
             name = f"{chance.choice(_ADJECTIVES)}_{chance.choice(_NOUNS)}_{chance.getrandbits(24):06x}"
             if not (self.folder / name).exists():
                 return name
+
+
+def check_name(name: str) -> None:
+    """Refuse a name of a job that cannot be the name of a folder everywhere.
+
+    Raises:
+        SettingsError: it is not legal.
+    """
+    if not _NAME.fullmatch(name):
+        raise SettingsError(
+            "job_name must have letters, digits, '-' and '_' only, 255 at most, and start with a letter or digit; "
+            f"got {shown(name)}."
+        )
 
 
 def _hold(job: Job) -> None:

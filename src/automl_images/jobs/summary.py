@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
+import errno
 from pathlib import Path
 from typing import Any
 
 from kedro.io import DataCatalog
+
+from automl_images.core.commands import kedro_command, own_command
+from automl_images.core.errors import DataError, ModelError, ParityError, SettingsError
+from automl_images.datasets.base import unwrapped
+
+_NOT_CURED = (SettingsError, DataError, ModelError, ParityError)
+_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 
 def closing_words(task: str, result: dict[str, Any], catalog: DataCatalog, seconds: float) -> str:
@@ -20,6 +26,7 @@ def closing_words(task: str, result: dict[str, Any], catalog: DataCatalog, secon
         seconds: since the run began.
     """
     report = _path(catalog, f"{task}.report")
+    kedro = kedro_command()
     model = _path(catalog, f"{task}.onnx_model").parent
     lines = [
         "",
@@ -30,15 +37,17 @@ def closing_words(task: str, result: dict[str, Any], catalog: DataCatalog, secon
         f"  model      {model} (model.onnx, parity with torch passed)",
         f"  registered {result['registered_model']} version {result['version']}{_before(result)}{_champion(result)}",
         f"  report     {report}",
-        "  next       open the report · kedro mlflow ui · kedro viz",
+        f"  next       open the report · {kedro} mlflow ui · {kedro} viz",
     ]
     return "\n".join(lines)
 
 
-def resume_words(error: BaseException, run_params: dict[str, Any]) -> str:
-    """Return how to go on after an error or an interruption."""
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    return f"{type(error).__name__}: the run stopped. What is done is kept; the same command goes on: {command}"
+def resume_words(error: BaseException) -> str | None:
+    """Return how to go on after an error or an interruption; None where the same command would end the same way."""
+    error = unwrapped(error)
+    if isinstance(error, _NOT_CURED) or (isinstance(error, OSError) and error.errno in _NOT_WRITABLE):
+        return None
+    return f"{type(error).__name__}: the run stopped. What is done is kept; the same command goes on: {own_command()}"
 
 
 def _path(catalog: DataCatalog, name: str) -> Path:

@@ -95,7 +95,8 @@ def build_model(
     groups = hyperparameters.get("layers_to_freeze")
     if groups is None:
         groups = entry.frozen_groups if info.pretrained else 0
-    model.freeze(groups, norms=entry.frozen_norms and info.pretrained)
+    norms = entry.frozen_norms or bool(hyperparameters.get("freeze_batch_norm"))
+    model.freeze(groups, norms=norms and info.pretrained)
     return Built(model, info)
 
 

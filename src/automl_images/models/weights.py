@@ -1,8 +1,7 @@
 """What a network starts from, and putting weights into it.
 
-Owns the order: the user's file, then the sources of the catalogue, best first, then random with a warning; finding and
-fetching the files is `weight_files.py`'s. Nothing is unpickled but tensors (`weights_only=True`), and a file whose name
-promises a hash is held to it.
+Owns the order: the user's file, then the sources of the catalogue, best first, then random with a warning. Finding and
+fetching the files is `weight_files.py`'s, reading them and matching their tensors `tensors.py`'s.
 """
 
 from __future__ import annotations
@@ -12,15 +11,14 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from automl_images.core.errors import ModelError
 from automl_images.core.files import read_json, sha256
 from automl_images.models import weight_files
 from automl_images.models.base import Network
+from automl_images.models.tensors import Fit, fill, fold_norm_epsilon, is_head, matched_by_order, read_state
 
 log = logging.getLogger(__name__)
 
@@ -150,74 +148,13 @@ def load_source(network: Network, source: WeightSource, path: Path, heads: Seque
     target = network.get_submodule(source.target)
     state = read_state(path)
     if source.by_order:
-        wanted = {n: value for n, value in target.state_dict().items() if not _is_head(n, source.target, heads)}
+        wanted = {n: value for n, value in target.state_dict().items() if not is_head(n, source.target, heads)}
         state = matched_by_order(state, wanted, path)
-    missing = _fill(network, source.target, state, heads).missing
+    missing = fill(network, source.target, state, heads).missing
     if missing:
         raise ModelError(f"{path} lacks tensors of {source.target or 'the network'}: {', '.join(missing[:3])} …")
     if source.norm_epsilon is not None:
         fold_norm_epsilon(target, source.norm_epsilon)
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Read tensors by name from a .safetensors or a torch file, without running code from it.
-
-    Raises:
-        ModelError: missing, damaged, or not a dictionary of tensors; the hash in the name is not the file's.
-    """
-    if not path.is_file():
-        raise ModelError(f"There is no weights file {path}. Check the path.")
-    promised = weight_files.HASH_IN_NAME.search(path.name)
-    if promised and not sha256(path).startswith(promised[1]):
-        raise ModelError(
-            f"{path} is damaged: its SHA-256 does not start with {promised[1]}. Delete it and fetch it anew."
-        )
-    try:
-        state: Any = _read(path)
-    except Exception as error:  # torch and safetensors raise many kinds for a broken file
-        raise ModelError(
-            f"{path} cannot be read as weights (.safetensors, or a .pth of tensors only): {error}"
-        ) from error
-    for key in ("model", "state_dict", "model_state"):
-        state = state[key] if isinstance(state, dict) and isinstance(state.get(key), dict) else state
-    if not isinstance(state, dict) or not any(isinstance(value, Tensor) for value in state.values()):
-        raise ModelError(f"{path} must hold a dictionary of tensors, got {type(state).__name__}.")
-    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def matched_by_order(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Give the leading tensors of `state` the names of `wanted`: same order, shape and last part of the name.
-
-    Counters of batch norm layers are left out on both sides; some files have none.
-
-    Raises:
-        ModelError: they do not match one to one.
-    """
-    needed, given = ([pair for pair in tensors.items() if not _is_counter(pair[0])] for tensors in (wanted, state))
-    pairs = list(zip(needed, given, strict=False))
-    fits = [
-        shape.shape == value.shape and name.rsplit(".", 1)[-1] == other.rsplit(".", 1)[-1]
-        for (name, shape), (other, value) in pairs
-    ]
-    if len(pairs) < len(needed) or not all(fits):
-        raise ModelError(f"{path} does not hold the expected network: {sum(fits)} of {len(needed)} tensors fit.")
-    return {name: value for (name, _), (_, value) in pairs}
-
-
-def fold_norm_epsilon(network: nn.Module, epsilon: float) -> None:
-    """Rescale batch norm weights so that the layers compute what they would with another epsilon."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
-            ratio = (module.running_var + module.eps) / (module.running_var + epsilon).clamp(min=1e-12)
-            module.weight.data *= ratio.sqrt()
 
 
 def _random(note: str) -> WeightsInfo:
@@ -235,16 +172,16 @@ def _load_file(network: Network, path: Path, sources: Sequence[WeightSource], he
 
 def _fill_from_file(
     network: Network, path: Path, sources: Sequence[WeightSource], heads: Sequence[str]
-) -> tuple[str, _Fit, dict[str, Tensor]]:
+) -> tuple[str, Fit, dict[str, Tensor]]:
     """Load the user's file; return the part of the network that it is for, how it fits there, and what it holds."""
     state = read_state(path)
     earlier = _classes_beside(path)
-    fits: dict[str, _Fit] = {}
+    fits: dict[str, Fit] = {}
     for target in dict.fromkeys(["", *(source.target for source in sources)]):
         kept = state
         if earlier is not None and earlier != list(network.classes):
-            kept = {name: value for name, value in state.items() if not _is_head(name, target, heads)}
-        fits[target] = fit = _fill(network, target, kept, heads)
+            kept = {name: value for name, value in state.items() if not is_head(name, target, heads)}
+        fits[target] = fit = fill(network, target, kept, heads)
         if fit.complete:
             return target, fit, state
     best = min(fits.values(), key=lambda fit: len(fit.missing) + len(fit.foreign))
@@ -256,7 +193,7 @@ def _fill_from_file(
     )
 
 
-def _about_head(network: Network, fit: _Fit, state: Mapping[str, Tensor], earlier: Sequence[str] | None) -> str:
+def _about_head(network: Network, fit: Fit, state: Mapping[str, Tensor], earlier: Sequence[str] | None) -> str:
     """Say that the head is new, and why, where it is."""
     if not fit.fresh:
         return ""
@@ -278,53 +215,3 @@ def _classes_beside(path: Path) -> list[str] | None:
             if isinstance(content, dict) and "classes" in content:
                 return list(content["classes"])
     return None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Fit:
-    """Names of tensors that did not fit.
-
-    Attributes:
-        missing: were needed but did not come; foreign: came, but are a deeper network's; fresh: heads that stay random.
-    """
-
-    missing: list[str]
-    foreign: list[str]
-    fresh: list[str]
-
-    @property
-    def complete(self) -> bool:
-        return not self.missing and not self.foreign
-
-
-def _fill(network: Network, target: str, state: dict[str, Tensor], heads: Sequence[str]) -> _Fit:
-    """Load what fits by name and shape into the submodule `target`."""
-    part = network.get_submodule(target)
-    shapes = {name: value.shape for name, value in part.state_dict().items()}
-    adapted = network.adapted(state)
-    fitting = {name: value for name, value in adapted.items() if shapes.get(name, value.shape) == value.shape}
-    absent = [name for name in part.load_state_dict(fitting, strict=False).missing_keys if not _is_counter(name)]
-    unknown = [name for name in state if name not in shapes and not _is_counter(name)]
-    return _Fit(
-        missing=[name for name in absent if not _is_head(name, target, heads)],
-        foreign=[name for name in unknown if not _is_head(name, target, heads) and _is_deeper(part, name)],
-        fresh=[name for name in absent if _is_head(name, target, heads)],
-    )
-
-
-def _is_head(name: str, target: str, heads: Sequence[str]) -> bool:
-    return f"{target}.{name}".removeprefix(".").startswith(tuple(heads))
-
-
-def _is_counter(name: str) -> bool:
-    return name.endswith("num_batches_tracked")
-
-
-def _is_deeper(part: nn.Module, name: str) -> bool:
-    """Tell whether a tensor is of an element behind the last one of a sequence, as in a deeper ResNet."""
-    for piece in name.split(".")[:-1]:
-        children = dict(part.named_children())
-        if piece not in children:
-            return isinstance(part, nn.Sequential | nn.ModuleList) and piece.isdigit()
-        part = children[piece]
-    return False

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from automl_images.core.commands import kedro_command
+
 _PLAIN = re.compile(r"[\w./:@ +~-]+")
 
 
@@ -21,7 +23,7 @@ def reproduce(task: str, options: Mapping[str, Any]) -> dict[str, str]:
     """
     values = {key: value for key, value in options.items() if key != "task" and value not in (None, {}, [])}
     pairs = list(_flat(values, task))
-    command = f"kedro run --pipeline={task}"
+    command = f"{kedro_command()} run --pipeline={task}"
     if not all(_fits_command(value) for _, value in pairs):
         return {"command": command, "parameters": yaml.safe_dump({task: values}, sort_keys=False, allow_unicode=True)}
     settings = ",".join(f"{key}={_text(value)}" for key, value in pairs)

@@ -17,6 +17,7 @@ import pandas as pd
 from markupsafe import Markup
 from PIL import Image
 
+from automl_images.core.commands import kedro_command
 from automl_images.core.errors import unknown_name
 from automl_images.reporting import sections, svg
 from automl_images.reporting.advice import advice
@@ -30,6 +31,7 @@ from automl_images.reporting.sweep_panels import sweep_section
 
 PREVIEW_WIDTH = 1400
 PICTURE_WIDTH = 640
+SAMPLE_WIDTH = 480
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class ReportContent:
         options: the job's parameters that differ from the defaults.
         conversion: `training` and `validation` (or None), each with `summary` and `findings`.
         split: report of the split, see `data.splitting.Split`.
+        samples: training images with their labels: lists of `image` (uint8 RGB array, objects drawn) and `caption`.
         augmentation_preview: grid of augmented samples.
         trials: leaderboard, a row a trial.
         curves: columns `trial`, `model_name`, `epoch`, `metric`, `value`.
@@ -58,6 +61,7 @@ class ReportContent:
     options: Mapping[str, Any]
     conversion: Mapping[str, Any]
     split: Mapping[str, Any]
+    samples: Sequence[Mapping[str, Any]]
     augmentation_preview: Image.Image
     trials: pd.DataFrame
     curves: pd.DataFrame
@@ -104,6 +108,7 @@ def _view(content: ReportContent) -> dict[str, Any]:
         "headline": _headline(content, primary),
         "advice": _advice(content, sides),
         "sides": sides,
+        "samples": _embedded(content.samples, SAMPLE_WIDTH),
         "balance": sections.class_balance(content.split),
         "preview": jpeg_uri(content.augmentation_preview, PREVIEW_WIDTH),
         "leaderboard": sections.leaderboard(content.trials, primary, content.best_trial["trial"]),
@@ -119,8 +124,9 @@ def _view(content: ReportContent) -> dict[str, Any]:
         "chart_note": _chart_note(len(content.settings.get("classes", []))),
         "confusion": _confusion(content.evaluation),
         "parity": sections.parity_table(content.parity),
-        "pictures": {side: _embedded(items) for side, items in content.pictures.items()},
+        "pictures": {side: _embedded(items, PICTURE_WIDTH) for side, items in content.pictures.items()},
         "environment": environment(),
+        "kedro": kedro_command(),
         "reproduce": reproduce(content.task, content.options),
         "lineage": sections.lineage(content.settings, content.split),
     }
@@ -162,5 +168,5 @@ def _advice(content: ReportContent, sides: Sequence[Mapping[str, Any]]) -> list[
     return advice(content.settings, content.best_trial, len(content.trials), content.evaluation, findings, learnt)
 
 
-def _embedded(items: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    return [{"source": jpeg_uri(item["image"], PICTURE_WIDTH), "caption": item["caption"]} for item in items]
+def _embedded(items: Sequence[Mapping[str, Any]], widest: int) -> list[dict[str, str]]:
+    return [{"source": jpeg_uri(item["image"], widest), "caption": item["caption"]} for item in items]

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from automl_images.core.errors import SettingsError, nearest
 from automl_images.core.hyperparameters import TABLE, Hyperparameter, find
-from automl_images.sweep.distributions import FIELDS, WHOLE, Choice, Distribution, Range, build, check_fields, choice
+from automl_images.sweep.building import Range, build, check_fields, choice
+from automl_images.sweep.distributions import FIELDS, WHOLE, Choice, Distribution
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial

@@ -9,11 +9,13 @@ import abc
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from automl_images.augmentation.plan import AugmentationPlan, Style, augmentation_plan
 from automl_images.core.types import Row
 from automl_images.data.mask_files import MaskPictures
+from automl_images.data.mltable import labels_of
 from automl_images.evaluation.bootstrap import Difference
 from automl_images.models import catalogue
 from automl_images.models.base import Network
@@ -140,6 +142,18 @@ class TaskAdapter(abc.ABC):
             options: as of `evaluate`.
         """
 
+    def samples(self, rows: Sequence[Row], classes: Sequence[str], count: int, seed: int) -> list[dict[str, Any]]:
+        """Return some annotated images as pictures for the report; those that show another class come first.
+
+        Returns:
+            `image` (uint8 RGB array, objects drawn) and `caption` (the classes) of each.
+        """
+        return [self._sample(row, classes) for row in _varied(rows, self.label_kind, count, seed)]
+
+    @abc.abstractmethod
+    def _sample(self, row: Row, classes: Sequence[str]) -> dict[str, Any]:
+        """Return `image` and `caption` of an annotated image."""
+
     @abc.abstractmethod
     def pictures(
         self, predictions: Sequence[Mapping[str, Any]], rows: Sequence[Row], evaluation: Mapping[str, Any], count: int
@@ -149,6 +163,17 @@ class TaskAdapter(abc.ABC):
         Returns:
             `best` and `worst`: lists of `image` (uint8 RGB array, predictions and truth drawn) and `caption`.
         """
+
+
+def _varied(rows: Sequence[Row], kind: str, count: int, seed: int) -> list[Row]:
+    """Return rows at random, first those that have a class which none before has."""
+    shown: set[str] = set()
+    fresh, others = [], []
+    for index in np.random.default_rng(seed).permutation(len(rows)):
+        names = set(labels_of(rows[index]["label"], kind))
+        (fresh if names - shown else others).append(rows[index])
+        shown |= names
+    return [*fresh, *others][:count]
 
 
 def _below_one_another(pages: Sequence[Image.Image]) -> Image.Image:

@@ -27,8 +27,8 @@ from automl_images.evaluation.classification import (
     log_loss,
 )
 from automl_images.export.onnx import export_onnx
-from automl_images.export.parity import Tolerances
 from automl_images.export.parity_classification import check_class_parity
+from automl_images.export.parity_report import Tolerances
 from automl_images.export.torch_backend import TorchBackend
 from automl_images.inference.classification_predictor import ClassificationPredictor
 from automl_images.inference.load import load_predictor
@@ -184,6 +184,10 @@ class Classification(TaskAdapter):
             ]
 
         return {"best": page(best[:count]), "worst": page(worst[:count])}
+
+    def _sample(self, row: Row, classes: Sequence[str]) -> dict[str, Any]:
+        """Return the image and its classes."""
+        return {"image": read_image(row["image_url"]), "caption": self._annotated(row)}
 
     def _evaluation(
         self,

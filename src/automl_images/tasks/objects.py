@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,11 +15,16 @@ from automl_images.augmentation.build import build
 from automl_images.augmentation.plan import AugmentationPlan
 from automl_images.augmentation.preview import preview
 from automl_images.augmentation.sample import Sample
-from automl_images.core.types import Detections, ImageArray, Objects, Row
-from automl_images.data.drawing import class_colour, draw_boxes, draw_masks
+from automl_images.core.types import Detections, Objects, Row
 from automl_images.data.images import read_image
 from automl_images.data.mask_files import MaskPictures
-from automl_images.data.mltable import class_names, detections_from_response, detections_to_response, objects_from_row
+from automl_images.data.mltable import (
+    class_names,
+    detections_from_response,
+    detections_to_response,
+    labels_of,
+    objects_from_row,
+)
 from automl_images.evaluation.bootstrap import (
     Difference,
     mean_average_precision_difference,
@@ -28,7 +34,8 @@ from automl_images.evaluation.detection import Evaluation, evaluate_detections
 from automl_images.evaluation.mask_codes import encoded
 from automl_images.evaluation.voc import voc_metrics
 from automl_images.export.onnx import export_onnx
-from automl_images.export.parity import Tolerances, check_parity
+from automl_images.export.parity import check_parity
+from automl_images.export.parity_report import Tolerances
 from automl_images.export.torch_backend import TorchBackend
 from automl_images.inference.detection_predictor import DetectionPredictor
 from automl_images.inference.load import load_predictor
@@ -41,6 +48,7 @@ from automl_images.sweep.trials import TrialRequest
 from automl_images.tasks.base import TaskAdapter
 from automl_images.tasks.objects_data import Annotated, TrainingSet, ValidationSet
 from automl_images.tasks.objects_learner import EVALUATION_SCORE, ObjectsLearner
+from automl_images.tasks.objects_pictures import with_annotations, with_predictions
 from automl_images.training.learner import Learner
 
 METRIC_TYPES = {"none": "coco_voc", "voc": "coco_voc", "coco_voc": "coco_voc", "coco": "coco"}
@@ -200,28 +208,21 @@ class FindingObjects(TaskAdapter):
         good, bad = sorted(judged), sorted(judged, key=lambda item: (-item[0], item[1], item[2]))
         threshold = evaluation["operating_threshold"]
         classes = [row["class_name"] for row in evaluation["per_label_metrics"]]
+        annotated = self._annotated(classes)
 
         def page(items: Sequence[tuple[int, int, int, str]]) -> list[dict[str, Any]]:
             return [
-                {"image": self._drawn(rows[i], predictions[i], classes, threshold), "caption": text}
+                {"image": with_predictions(rows[i], predictions[i], annotated, classes, threshold), "caption": text}
                 for _, _, i, text in items
             ]
 
         return {"best": page(good[:count]), "worst": page([item for item in bad if item[0]][:count])}
 
-    def _drawn(self, row: Row, prediction: Mapping[str, Any], classes: Sequence[str], threshold: float) -> ImageArray:
-        """Return an image with its ground truth (thin, white) and the predictions above the threshold drawn."""
-        annotated = self._annotated(classes)
-        image = annotated.image(read_image(row["image_url"]))
-        truth = annotated.objects(row, image)
-        height, width = image.shape[:2]
-        found = detections_from_response(prediction, annotated.class_index, width, height, masks=self.masks)
-        found = found.take(found.scores >= threshold)
-        names, colours = [classes[i] for i in found.labels], [class_colour(i) for i in found.labels]
-        if found.masks is not None:
-            image = draw_masks(image, found.masks, colours)
-        image = draw_boxes(image, truth.boxes, ["" for _ in truth.labels], colours=[(255, 255, 255)] * len(truth))
-        return draw_boxes(image, found.boxes, names, scores=found.scores, colours=colours)
+    def _sample(self, row: Row, classes: Sequence[str]) -> dict[str, Any]:
+        """Return the image with its objects drawn, and how many of which class they are."""
+        counts = Counter(labels_of(row["label"], self.label_kind))
+        caption = ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "no object"
+        return {"image": with_annotations(row, self._annotated(classes), classes), "caption": caption}
 
     def _evaluation(
         self,

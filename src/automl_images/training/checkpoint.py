@@ -1,6 +1,6 @@
 """Checkpoints that survive a kill at any moment, and the weights of the best epoch.
 
-Owns the folder `checkpoints/` of a trial and `best.safetensors`; what a checkpoint holds is decided by `trainer.py`.
+Owns the folder `checkpoints/` of a trial and `best.safetensors`; what a checkpoint holds stands in `saved_state.py`.
 A checkpoint counts only once the manifest names it with its SHA-256; the last two are kept, so that a torn one is
 replaced by the one before. Weights that are better than the best wait as `best.next.safetensors` until a checkpoint
 knows of them, and those that they replace stay as `best.previous.safetensors`: whichever checkpoint a run goes on

@@ -10,7 +10,7 @@ def progress_line(event: Mapping[str, Any]) -> str:
     """Return what a person wants to know of an event, in one line.
 
     Args:
-        event: a `progress` or `epoch` event of `trainer.py`.
+        event: a `progress` or `epoch` event of `run.py`.
 
     Example:
         >>> progress_line({"event": "progress", "epoch": 3, "epochs": 15, "step": 40, "steps": 120,

@@ -1,6 +1,6 @@
 """One change of the weights: device, precision, model, optimiser, clipping and moving average, through Accelerate.
 
-Knows batches and nothing of epochs, schedules, files or metrics: `trainer.py` calls it.
+Knows batches and nothing of epochs, schedules, files or metrics: `run.py` calls it.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from automl_images.core.hyperparameters.models import CLASSIFICATION, LITE_CLASSES
+from automl_images.core.hyperparameters.models import CLASSIFICATION, LITE_CLASSES, LITE_MULTICLASS
 from automl_images.core.hyperparameters.row import Hyperparameter
 
 CLASSIFICATION_ROWS: tuple[Hyperparameter, ...] = (
@@ -50,6 +50,16 @@ CLASSIFICATION_ROWS: tuple[Hyperparameter, ...] = (
         "cut away.",
         False,
         ((LITE_CLASSES, True),),
+        applies_to=CLASSIFICATION,
+        ours=True,
+    ),
+    Hyperparameter(
+        "freeze_batch_norm",
+        "bool",
+        "Keep batch norm layers as they were pretrained: few images cannot better their statistics. Without pretrained "
+        "weights they are trained in any case.",
+        False,
+        ((LITE_MULTICLASS, True),),
         applies_to=CLASSIFICATION,
         ours=True,
     ),

@@ -10,6 +10,7 @@ from automl_images.core.hyperparameters.models import (
     HUB_CLASSES,
     LITE_CLASSES,
     LITE_MASKS,
+    LITE_MULTICLASS,
     LITE_OBJECTS,
     MMD,
     MMD_DETECTION,
@@ -46,7 +47,8 @@ CLASSIFICATION_BATCHES = (
 """Specification B.2 and C.2; efficientnet_lite0 is ours."""
 
 CLASSIFICATION_LEARNING_RATES = (
-    (LITE_CLASSES, 0.001),
+    (LITE_MULTICLASS, 0.001),
+    (LITE_CLASSES, 0.003),
     (VIT_MULTICLASS, 0.0125),
     (VITL_MULTICLASS, 0.001),
     (VIT_MULTILABEL, 0.025),

@@ -84,6 +84,7 @@ SEGMENTATION = Models("instance segmentation", ("instance_segmentation",))
 
 YOLOV5 = Models("yolov5", ("*/yolov5",))
 LITE_CLASSES = Models("efficientnet_lite0", ("*/efficientnet_lite0",))
+LITE_MULTICLASS = Models("efficientnet_lite0 with one label an image", ("image_classification/efficientnet_lite0",))
 LITE_OBJECTS = Models("fasterrcnn and maskrcnn on efficientnet_lite0", ("*/*rcnn_efficientnet_lite0_fpn",))
 LITE_MASKS = Models("maskrcnn_efficientnet_lite0_fpn", ("*/maskrcnn_efficientnet_lite0_fpn",))
 VITS = Models("vits16r224", ("*/vits16r224",))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from automl_images.core.errors import DataError
+from automl_images.data import strict_json
 from automl_images.data.findings import FindingLog
 from automl_images.data.formats import coco, csv, folder, jsonl, mask_png, mltable, voc, yolo  # noqa: F401 - they register
 from automl_images.data.formats.base import READERS, Reader
@@ -48,5 +49,33 @@ def recognise(path: Path, kind: str) -> str:
     found = found or [name for name in fitting if READERS.get(name).fallback and READERS.get(name).detect(path)]
     if len(found) == 1:
         return found[0]
-    what = f"could be any of {', '.join(found)}" if found else f"looks like none of {', '.join(fitting)}"
+    what = f"could be any of {', '.join(found)}" if found else _unlike(path, kind, fitting)
     raise DataError(f"The format of {path} is not clear: it {what}. Set `format`.")
+
+
+def _unlike(path: Path, kind: str, fitting: list[str]) -> str:
+    """Return that a path looks like no fitting format, and what is known of why."""
+    others = [name for name in READERS if name not in fitting]
+    what = f"looks like none of {', '.join(fitting)} ({', '.join(others)} have no labels of kind {kind!r})"
+    reasons = [_unreadable(path)] if path.is_file() else []
+    reasons += [READERS.get(name).near(path) for name in fitting] if reasons in ([], [None]) else []
+    alike = [name for name in others if not READERS.get(name).fallback and READERS.get(name).detect(path)]
+    reasons += [f"it looks like {name}" for name in alike]
+    return "; ".join([what, *filter(None, reasons)])
+
+
+def _unreadable(file: Path) -> str | None:
+    content = file.read_bytes()
+    if not content:
+        return "the file is empty"
+    try:
+        strict_json.decode(content)
+    except strict_json.JsonError as error:
+        return f"the file is no UTF-8 text{_guess(content)}: {error}"
+    return None
+
+
+def _guess(content: bytes) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return " but UTF-16 by its first bytes; save it as UTF-8"
+    return " but binary" if b"\0" in content[:4096] else ""

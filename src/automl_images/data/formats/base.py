@@ -118,6 +118,11 @@ class Reader(abc.ABC):
     def detect(cls, path: Path) -> bool:
         """Tell whether `path` (which exists) looks like this format, cheaply and without raising."""
 
+    @classmethod
+    def near(cls, path: Path) -> str | None:
+        """Say what keeps a path that `detect` refuses from being this format; None where it is not near."""
+        return None
+
     @abc.abstractmethod
     def read(self) -> Iterator[Sample]:
         """Yield the samples in the order of the file, or sorted where a folder is listed.

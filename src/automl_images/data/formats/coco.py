@@ -19,6 +19,9 @@ from automl_images.data.formats.from_masks import MasksToPolygons
 from automl_images.data.formats.run_lengths import decode_mask
 from automl_images.data.sources import ImageLocator, find_image_root
 
+_KEYS = ("images", "annotations", "categories")
+_LOOKED_AT = 3
+
 
 @READERS.register("coco")
 class CocoReader(Reader):
@@ -31,6 +34,11 @@ class CocoReader(Reader):
     def detect(cls, path: Path) -> bool:
         """A JSON file that names images and categories, or a folder with such files."""
         return bool(_coco_files(path))
+
+    @classmethod
+    def near(cls, path: Path) -> str | None:
+        """Say what is wrong with the first JSON file that could be COCO."""
+        return next(filter(None, map(_flaw, _json_files(path)[:_LOOKED_AT])), None)
 
     def read(self) -> Iterator[Sample]:
         """Yield one sample an image."""
@@ -48,8 +56,8 @@ class CocoReader(Reader):
                 image=entry["file_name"],
                 file=self._file,
                 objects=objects.pop(key),
-                width=size(entry.get("width")),
-                height=size(entry.get("height")),
+                width=self._side(entry, "width"),
+                height=self._side(entry, "height"),
                 item=key,
             )
 
@@ -66,18 +74,26 @@ class CocoReader(Reader):
         try:
             document, bom = strict_json.load(self._file, finite=False)
         except strict_json.JsonError as error:
-            where = f":{error.line}" if error.line else ""
-            raise DataError(f"{self._file}{where} cannot be read as COCO: {error.code}: {error}.") from error
+            raise DataError(f"{self._file}{_line(error)} cannot be read as COCO: {error.code}: {error}.") from error
         if bom:
             self.log.add("FILE_BYTE_ORDER_MARK", "the file begins with a byte order mark", self._file, line=1)
-        for key in ("images", "annotations", "categories"):
+        for key in _KEYS:
             if not isinstance(document, dict) or not isinstance(document.get(key), list):
                 raise DataError(f"{self._file} is not COCO: expected an object with a list under {key!r}.")
         result: dict[str, Any] = document
         return result
 
+    def _side(self, entry: dict[str, Any], key: str) -> int | None:
+        stated = entry.get(key)
+        pixels = size(stated)
+        if pixels is None and stated is not None:
+            message = f"{entry['file_name']}: the {key} is no positive number"
+            self.log.add("IMAGE_SIZE_INVALID", message, self._file, item=entry["id"], value=stated)
+        return pixels
+
     def _category_names(self, categories: list[Any]) -> dict[Any, Any]:
         names: dict[Any, Any] = {}
+        ids: dict[str, Any] = {}
         for entry in categories:
             if not isinstance(entry, dict) or "name" not in entry or not _is_id(entry.get("id")):
                 self.log.add("ID_MISSING", "a category needs an id and a name", self._file, value=entry)
@@ -86,6 +102,10 @@ class CocoReader(Reader):
                 self.log.add("CATEGORY_ID_DUPLICATE", message, self._file, item=entry["id"], value=entry["name"])
             else:
                 names[entry["id"]] = entry["name"]
+                first = ids.setdefault(str(entry["name"]), entry["id"])
+                if first != entry["id"]:
+                    message = f"category {short(entry['id'])} has the name of category {short(first)}"
+                    self.log.add("CATEGORY_NAME_DUPLICATE", message, self._file, item=entry["id"], value=entry["name"])
         return names
 
     def _images(self, entries: list[Any]) -> dict[Any, dict[str, Any]]:
@@ -109,7 +129,7 @@ class CocoReader(Reader):
         seen: set[Any] = set()
         for entry in annotations:
             try:
-                siblings = objects[entry["image_id"]]
+                siblings = objects[_id(entry["image_id"])]
             except (KeyError, TypeError):  # no such image; no id, or none that can be one; no object
                 self._report_unknown_image(entry)
                 continue
@@ -150,7 +170,7 @@ class CocoReader(Reader):
 
     def _label(self, entry: dict[str, Any]) -> Any:
         try:
-            return self._names[entry["category_id"]]
+            return self._names[_id(entry["category_id"])]
         except (KeyError, TypeError):
             found = entry.get("category_id")
             raise Malformed("CATEGORY_UNKNOWN", "the category_id is not among the categories", found) from None
@@ -166,7 +186,18 @@ def _box(value: Any) -> tuple[float, float, float, float]:
 
 
 def _is_id(value: Any) -> bool:
-    return isinstance(value, int | str)
+    return isinstance(value, int | str) and not isinstance(value, bool)
+
+
+def _id(value: Any) -> Any:
+    """Return an id; `true` would be found under 1.
+
+    Raises:
+        TypeError: it is true or false.
+    """
+    if value is True or value is False:
+        raise TypeError
+    return value
 
 
 def _only_file(path: Path) -> Path:
@@ -178,13 +209,28 @@ def _only_file(path: Path) -> Path:
 
 
 def _coco_files(path: Path) -> list[Path]:
+    return [file for file in _json_files(path) if _is_coco(file)]
+
+
+def _json_files(path: Path) -> list[Path]:
     if path.is_dir():
-        return [
-            file for folder in (path, path / "annotations") for file in sorted(folder.glob("*.json")) if _is_coco(file)
-        ]
-    return [path] if path.suffix.lower() == ".json" and _is_coco(path) else []
+        return [file for folder in (path, path / "annotations") for file in sorted(folder.glob("*.json"))]
+    return [path] if path.suffix.lower() == ".json" else []
 
 
 def _is_coco(file: Path) -> bool:
     content = file.read_bytes()
-    return all(f'"{key}"'.encode() in content for key in ("images", "annotations", "categories"))
+    return all(f'"{key}"'.encode() in content for key in _KEYS)
+
+
+def _flaw(file: Path) -> str | None:
+    try:
+        document, _ = strict_json.load(file, finite=False)
+    except strict_json.JsonError as error:
+        return f"{file}{_line(error)} is no JSON: {error.code}: {error}"
+    lacking = [key for key in _KEYS if key not in document] if isinstance(document, dict) else _KEYS
+    return f"{file} would be COCO, but has no `{lacking[0]}`" if len(lacking) == 1 else None
+
+
+def _line(error: strict_json.JsonError) -> str:
+    return f":{error.line}" if error.line else ""

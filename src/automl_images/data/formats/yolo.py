@@ -21,6 +21,7 @@ from automl_images.data.formats.base import READERS, Malformed, RawObject, Reade
 from automl_images.data.sources import IMAGE_EXTENSIONS, ImageLocator, list_files, list_images
 
 _NAME_FILES = ("obj.names", "classes.names", "classes.txt", "names.txt")
+_LOOKED_AT = 20
 
 
 @READERS.register("yolo")
@@ -34,6 +35,16 @@ class YoloReader(Reader):
     def detect(cls, path: Path) -> bool:
         """A YAML file with `names`, or a folder with one or with a file of names."""
         return _definition(path) is not None
+
+    @classmethod
+    def near(cls, path: Path) -> str | None:
+        """Say where the class names are, or that there are none, of a folder with label files."""
+        if not path.is_dir() or not any(map(_is_labels, sorted(path.glob("*.txt"))[:_LOOKED_AT])):
+            return None
+        definition = _definition(path.parent)
+        if definition is None:
+            return "it holds label files of YOLO without class names (data.yaml, obj.names or classes.txt)"
+        return f"it holds label files of YOLO, whose class names are in {definition}: give {path.parent} as the path"
 
     def read(self) -> Iterator[Sample]:
         """Yield one sample an image, sorted by path."""
@@ -204,6 +215,13 @@ def _is_list(file: Path) -> bool:
     with file.open("rb") as stream:
         first = stream.readline(4096).decode("utf-8", "replace").strip()
     return first.rpartition(".")[2].lower() in IMAGE_EXTENSIONS
+
+
+def _is_labels(file: Path) -> bool:
+    """Tell whether a text file begins with a class and numbers."""
+    with file.open("rb") as stream:
+        words = stream.readline(4096).split()
+    return len(words) >= 5 and words[0].isdigit() and all(word.replace(b".", b"", 1).isdigit() for word in words)
 
 
 def _unique(files: list[Path]) -> dict[str, Path]:

@@ -26,7 +26,6 @@ def _register(
     millions: float,
     sources: tuple[WeightSource, ...],
     frozen_groups: int = 0,
-    frozen_norms: bool = False,
 ) -> None:
     register(
         ModelEntry(
@@ -40,7 +39,6 @@ def _register(
             sources=sources,
             heads=(f"{_NETWORK}.{head}.",),
             frozen_groups=frozen_groups,
-            frozen_norms=frozen_norms,
             million_parameters=millions,
         )
     )
@@ -84,5 +82,4 @@ _register(
     3.4,
     efficientnet_lite0(_NETWORK),
     frozen_groups=4,
-    frozen_norms=True,  # its running statistics are means over a hundred batches; those of few images ruin them
 )

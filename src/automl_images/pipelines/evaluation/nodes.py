@@ -13,7 +13,7 @@ from automl_images.data.mask_files import MaskPictures
 from automl_images.jobs.options import JobOptions
 from automl_images.models.trained import TrainedModel
 
-PICTURES = 6
+PICTURES, SAMPLES = 6, 8
 
 
 def predict_validation_data(
@@ -55,6 +55,7 @@ def write_report(
     options: JobOptions,
     conversion_report: dict[str, Any],
     split_report: dict[str, Any],
+    training_data: Table,
     validation_data: Table,
     augmentation_preview: Image.Image,
     trials: pd.DataFrame,
@@ -77,6 +78,7 @@ def write_report(
             options=options.model_dump(mode="json", exclude_defaults=True),
             conversion=conversion_report,
             split=split_report,
+            samples=task.samples(training_data.rows, best_model.settings["classes"], SAMPLES, options.random_seed),
             augmentation_preview=augmentation_preview,
             trials=trials,
             curves=curves,

@@ -36,8 +36,8 @@ def create_pipeline() -> Pipeline:
             Node(
                 write_report,
                 inputs=_inputs(
-                    *("conversion_report", "split_report", "validation_data", "augmentation_preview"),
-                    *("trials", "curves", "best_trial", "best_model", "parity_report"),
+                    *("conversion_report", "split_report", "training_data", "validation_data"),
+                    *("augmentation_preview", "trials", "curves", "best_trial", "best_model", "parity_report"),
                     *("predictions", "metrics", "evaluation"),
                 ),
                 outputs="report",

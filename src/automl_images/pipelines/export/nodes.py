@@ -38,7 +38,7 @@ def seal_model(onnx_model: bytes, parity_report: dict[str, Any], best_trial: dic
     """
     import hashlib
 
-    from automl_images.export.parity import require_parity
+    from automl_images.export.parity_report import require_parity
 
     require_parity(parity_report)
     LOG.info("Export: the ONNX model gives the results of torch")

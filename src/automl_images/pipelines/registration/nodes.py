@@ -48,24 +48,12 @@ def register_model(
     run_id = job.run_id or tracker.start_job(job.name, options.task, {}, None)
     tracker.log_metrics(run_id, {k: v for k, v in metrics.items() if v is not None}, step=0)
     tracker.log_text(run_id, report, "report.html")
-    before = tracker.registered_version(name, {key: lineage[key] for key in IDENTITY})
-    if before:
-        LOG.info("Registration: this model is registered already, as %s version %s", name, before)
-    version = before or tracker.register_model(run_id, Path(manifest["folder"]), name, lineage)
-    interval = evaluation["interval"]
-    result = {
-        **best_trial,
-        "metric": metric,
-        "interval": [interval["low"], interval["high"]],
-        "trials": len(trials),
-        "registered_model": name,
-        "version": version,
-        "registered_before": before is not None,
-        **_settle_champion(tracker, name, version, best_trial["primary_metric"], metric, lineage),
-        "lineage": lineage,
-    }
+    registered = _registered_once(tracker, run_id, Path(manifest["folder"]), name, lineage)
+    settled = _settled_champion(tracker, name, registered["version"], best_trial["primary_metric"], metric, lineage)
     tracker.end(run_id, "Completed")
-    return result
+    interval = [evaluation["interval"][end] for end in ("low", "high")]
+    about = {"metric": metric, "interval": interval, "trials": len(trials), "registered_model": name}
+    return {**best_trial, **about, **registered, **settled, "lineage": lineage}
 
 
 def _lineage(
@@ -85,7 +73,16 @@ def _lineage(
     }
 
 
-def _settle_champion(
+def _registered_once(tracker: Tracker, run_id: str, folder: Path, name: str, lineage: dict[str, str]) -> dict[str, Any]:
+    """Find the model among the versions, or register it; return `version` and `registered_before`."""
+    before = tracker.registered_version(name, {key: lineage[key] for key in IDENTITY})
+    if before is None:
+        return {"version": tracker.register_model(run_id, folder, name, lineage), "registered_before": False}
+    LOG.info("Registration: this model is registered already, as %s version %s", name, before)
+    return {"version": before, "registered_before": True}
+
+
+def _settled_champion(
     tracker: Tracker, name: str, version: str, metric_name: str, metric: float, lineage: dict[str, str]
 ) -> dict[str, Any]:
     """Make a version the champion where it deserves it; return `champion`, `champion_version` and `reason`."""

@@ -6,6 +6,8 @@ from kedro.pipeline import Node, Pipeline
 
 from automl_images.pipelines.sweep.nodes import plot_learning_curves, plot_sweep, run_trials
 
+FIGURES = ("parallel_coordinates", "scatter", "scatter_3d", "importance", "effort", "page")
+
 
 def create_pipeline() -> Pipeline:
     """Return the nodes of the stage."""
@@ -14,45 +16,28 @@ def create_pipeline() -> Pipeline:
             Node(
                 run_trials,
                 inputs={
-                    "training_data": "training_data",
-                    "validation_data": "validation_data",
-                    "augmentation_plan": "augmentation_plan",
-                    "jobs": "jobs",
-                    "tracker": "tracker",
-                    "options": "params:options",
-                    "job_name": "params:job_name",
-                    "study_storage": "params:study_storage",
-                    "portfolio": "params:portfolio",
+                    **_inputs("training_data", "validation_data", "augmentation_plan", "jobs", "tracker"),
+                    **{name: f"params:{name}" for name in ("job_name", "study_storage", "portfolio")},
                 },
                 outputs=["trials", "curves"],
                 name="run_trials",
             ),
             Node(
                 plot_learning_curves,
-                inputs={
-                    "curves": "curves",
-                    "trials": "trials",
-                    "options": "params:options",
-                },
+                inputs=_inputs("curves", "trials"),
                 outputs="learning_curves",
                 name="plot_learning_curves",
             ),
             Node(
                 plot_sweep,
-                inputs={
-                    "trials": "trials",
-                    "learning_curves": "learning_curves",
-                    "options": "params:options",
-                },
-                outputs={
-                    "parallel_coordinates": "sweep_parallel_coordinates",
-                    "scatter": "sweep_scatter",
-                    "scatter_3d": "sweep_scatter_3d",
-                    "importance": "sweep_importance",
-                    "effort": "sweep_effort",
-                    "page": "sweep_page",
-                },
+                inputs=_inputs("trials", "learning_curves"),
+                outputs={figure: f"sweep_{figure}" for figure in FIGURES},
                 name="plot_sweep",
             ),
         ]
     )
+
+
+def _inputs(*datasets: str) -> dict[str, str]:
+    """Return a node's inputs: each dataset to the argument of its name, and the options."""
+    return {**{name: name for name in datasets}, "options": "params:options"}
