@@ -26,14 +26,27 @@ RESULT = {
 KEPT = "Trial 0 (yolov5), the default recipe, is kept: trial 2 (x) is not surely better."
 
 
-@pytest.mark.parametrize("comparison", [{"kept": "default", "sentence": KEPT}, None])
-def test_they_say_when_the_default_recipe_was_kept(tmp_path, comparison):
-    catalog = DataCatalog(
+@pytest.fixture
+def catalog(tmp_path):
+    return DataCatalog(
         {
             "t.report": TextDataset(filepath=str(tmp_path / "report.html")),
             "t.onnx_model": OnnxDataset(filepath=str(tmp_path / "best/model.onnx")),
         }
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [(False, "version 1, now the champion"), (True, "version 1 (it was there already), the champion")],
+)
+def test_they_say_when_the_model_was_registered_before(catalog, before, words):
+    result = {**RESULT, "comparison": None, "registered_before": before}
+    assert words in closing_words("t", result, catalog, 90.0)
+
+
+@pytest.mark.parametrize("comparison", [{"kept": "default", "sentence": KEPT}, None])
+def test_they_say_when_the_default_recipe_was_kept(catalog, tmp_path, comparison):
     text = closing_words("t", {**RESULT, "comparison": comparison}, catalog, 90.0)
     assert "yolov5 (trial 0): mean_average_precision 0.5000 (95 % interval 0.400 to 0.600)" in text
     assert str(tmp_path / "report.html") in text

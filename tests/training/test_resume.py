@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_learner import TinyLearner
 
-from automl_images.core.errors import Interrupted, TrainingError
+from automl_images.core.errors import DiskFullError, Interrupted, TrainingError
 from automl_images.core.failpoints import VARIABLE
 from automl_images.core.files import read_json, sha256
 from automl_images.training import interruption
@@ -212,7 +212,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_usable(tmp_path, events_of):
         def __reduce__(self):
             raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(DiskFullError, match="The disk is full"):
         checkpoints.save({"value": torch.zeros(300), "more": Unwritable()})
     assert not list(tmp_path.rglob(".tmp-*"))
     assert torch.equal(Checkpoints(tmp_path, checkpoints._events).load()["value"], torch.ones(3))

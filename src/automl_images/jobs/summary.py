@@ -70,5 +70,5 @@ def _before(result: dict[str, Any]) -> str:
 
 def _champion(result: dict[str, Any]) -> str:
     if result["champion"]:
-        return ", now the champion"
+        return ", the champion" if result["registered_before"] else ", now the champion"
     return f"; version {result['champion_version']} stays the champion: {result['reason']}"

@@ -168,7 +168,8 @@ class TaskAdapter(abc.ABC):
 def _varied(rows: Sequence[Row], kind: str, count: int, seed: int) -> list[Row]:
     """Return rows at random, first those that have a class which none before has."""
     shown: set[str] = set()
-    fresh, others = [], []
+    fresh: list[Row] = []
+    others: list[Row] = []
     for index in np.random.default_rng(seed).permutation(len(rows)):
         names = set(labels_of(rows[index]["label"], kind))
         (fresh if names - shown else others).append(rows[index])

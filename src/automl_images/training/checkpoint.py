@@ -55,7 +55,7 @@ class Checkpoints:
             state: tensors and plain Python values only.
 
         Raises:
-            OSError: the disk is full or read-only; earlier checkpoints are untouched.
+            DiskFullError: earlier checkpoints are untouched, as they are when the disk is read-only (OSError).
         """
         entries = self._entries()
         number = 1 + max((entry["number"] for entry in entries), default=0)
