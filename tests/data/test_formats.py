@@ -90,7 +90,7 @@ def test_auto_says_what_it_could_be(folder, write):
         (
             "a.csv",
             b"image,label\na.jpg,cat\n",
-            r"\(csv, folder have no labels of kind 'boxes'\); it looks like csv",
+            r"it looks like csv\. It looks like none of .*\(csv, folder have no labels of kind 'boxes'\)",
         ),
     ],
 )

@@ -49,19 +49,22 @@ def recognise(path: Path, kind: str) -> str:
     found = found or [name for name in fitting if READERS.get(name).fallback and READERS.get(name).detect(path)]
     if len(found) == 1:
         return found[0]
-    what = f"could be any of {', '.join(found)}" if found else _unlike(path, kind, fitting)
-    raise DataError(f"The format of {path} is not clear: it {what}. Set `format`.")
-
-
-def _unlike(path: Path, kind: str, fitting: list[str]) -> str:
-    """Return that a path looks like no fitting format, and what is known of why."""
+    if found:
+        raise DataError(f"The format of {path} is not clear: it could be any of {', '.join(found)}. Set `format`.")
     others = [name for name in READERS if name not in fitting]
-    what = f"looks like none of {', '.join(fitting)} ({', '.join(others)} have no labels of kind {kind!r})"
-    reasons = [_unreadable(path)] if path.is_file() else []
-    reasons += [READERS.get(name).near(path) for name in fitting] if reasons in ([], [None]) else []
+    none = f"looks like none of {', '.join(fitting)} ({', '.join(others)} have no labels of kind {kind!r})"
+    if reasons := _reasons(path, fitting, others):
+        raise DataError(f"The format of {path} is not recognised: {'; '.join(reasons)}. It {none}.")
+    raise DataError(f"The format of {path} is not clear: it {none}. Set `format`.")
+
+
+def _reasons(path: Path, fitting: list[str], others: list[str]) -> list[str]:
+    """Return what is known of why a path is of no fitting format."""
+    if path.is_file() and (unreadable := _unreadable(path)):
+        return [unreadable]
+    near = filter(None, (READERS.get(name).near(path) for name in fitting))
     alike = [name for name in others if not READERS.get(name).fallback and READERS.get(name).detect(path)]
-    reasons += [f"it looks like {name}" for name in alike]
-    return "; ".join([what, *filter(None, reasons)])
+    return [*near, *(f"it looks like {name}" for name in alike)]
 
 
 def _unreadable(file: Path) -> str | None:
