@@ -6,7 +6,8 @@ and which model has which style to the catalogue.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
@@ -15,15 +16,15 @@ from automl_images.augmentation.advanced_settings import AdvancedSettings
 from automl_images.augmentation.steps import STEPS
 from automl_images.core.errors import SettingsError, nearest
 
-Style = Literal["crop_expand_flip", "mosaic", "random_resized_crop", "whole_image"]
+Style = Literal["crop_expand_flip", "mosaic", "random_resized_crop", "large_crop", "whole_image"]
 """What suits a model; the catalogue names the style of each."""
 
 PREPROCESSING_NOTE = (
     "Afterwards every image is resized and normalised as its model demands; validation images get only that."
 )
 
-LEAST_PART = 0.6
-"""Least share of an image's area that the style `whole_image` trains on."""
+LEAST_PART = {"large_crop": 0.6, "whole_image": 0.9}
+"""Least share of an image's area that a style trains on: of one object enough, of several none may be cut away."""
 
 _ANY_SIZE = 32  # stands for a size that is not known yet, when parameters are checked
 
@@ -194,21 +195,20 @@ def _random_resized_crop(settings: AdvancedSettings, image_size: int | None) -> 
     ]
 
 
-def _whole_image(settings: AdvancedSettings, image_size: int | None) -> list[Step | OneOf]:
-    steps = _random_resized_crop(settings, image_size)
+def _large_crop(settings: AdvancedSettings, image_size: int | None, least: float) -> list[Step | OneOf]:
     return [
-        step.model_copy(update={"parameters": {**step.parameters, "minimum_scale": LEAST_PART}})
+        step.model_copy(update={"parameters": {**step.parameters, "minimum_scale": least}})
         if isinstance(step, Step) and step.name == "random_resized_crop"
         else step
-        for step in steps
+        for step in _random_resized_crop(settings, image_size)
     ]
 
 
-_STYLES = {
+_STYLES: dict[str, Callable[[AdvancedSettings, int | None], list[Step | OneOf]]] = {
     "crop_expand_flip": _crop_expand_flip,
     "mosaic": _mosaic,
     "random_resized_crop": _random_resized_crop,
-    "whole_image": _whole_image,
+    **{style: functools.partial(_large_crop, least=least) for style, least in LEAST_PART.items()},
 }
 
 

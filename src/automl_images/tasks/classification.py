@@ -54,7 +54,9 @@ class Classification(TaskAdapter):
 
     def augmentation_style(self, model_name: str, values: Mapping[str, Any]) -> Style:
         """Return the style of augmentation for a model with some hyper-parameters."""
-        return "whole_image" if values["whole_image"] else super().augmentation_style(model_name, values)
+        if not values["whole_image"]:
+            return super().augmentation_style(model_name, values)
+        return "whole_image" if self.multilabel else "large_crop"
 
     def preview_of_plan(self, rows: Sequence[Row], plan: AugmentationPlan, seed: int) -> Image.Image:
         """Return a grid of augmented samples, each row with its classes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from automl_images.core.hyperparameters.models import CLASSIFICATION, LITE_CLASSES, LITE_MULTICLASS
+from automl_images.core.hyperparameters.models import CLASSIFICATION, LITE_CLASSES, LITE_MULTICLASS, LITE_MULTILABEL
 from automl_images.core.hyperparameters.row import Hyperparameter
 
 CLASSIFICATION_ROWS: tuple[Hyperparameter, ...] = (
@@ -21,6 +21,7 @@ CLASSIFICATION_ROWS: tuple[Hyperparameter, ...] = (
         "int",
         "Shorter side of a validation image before the middle is cut out, pixels.",
         256,
+        ((LITE_MULTILABEL, 320),),
         aliases=("valid_resize_size", "resize_size"),
         minimum=32,
         applies_to=CLASSIFICATION,
@@ -30,6 +31,7 @@ CLASSIFICATION_ROWS: tuple[Hyperparameter, ...] = (
         "int",
         "Side of the square cut out of the middle of a validation image, pixels.",
         224,
+        ((LITE_MULTILABEL, 320),),
         aliases=("valid_crop_size", "crop_size"),
         minimum=32,
         applies_to=CLASSIFICATION,
@@ -39,6 +41,7 @@ CLASSIFICATION_ROWS: tuple[Hyperparameter, ...] = (
         "int",
         "Side of the square that training images are cropped to, pixels.",
         224,
+        ((LITE_MULTILABEL, 320),),
         aliases=("train_crop_size",),
         minimum=32,
         applies_to=CLASSIFICATION,

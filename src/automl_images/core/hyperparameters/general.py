@@ -11,6 +11,7 @@ from automl_images.core.hyperparameters.models import (
     LITE_CLASSES,
     LITE_MASKS,
     LITE_MULTICLASS,
+    LITE_MULTILABEL,
     LITE_OBJECTS,
     MMD,
     MMD_DETECTION,
@@ -88,6 +89,7 @@ GENERAL: tuple[Hyperparameter, ...] = (
         15,
         (
             (YOLOV5, 30),
+            (LITE_MULTILABEL, 20),
             (LITE_MASKS, 8),
             (LITE_OBJECTS, 10),
             (MMD, 10),
@@ -119,7 +121,9 @@ GENERAL: tuple[Hyperparameter, ...] = (
         aliases=("grad_accumulation_step",),
         minimum=1,
     ),
-    Hyperparameter("early_stopping", "bool", "Stop when the primary metric no longer improves.", True),
+    Hyperparameter(
+        "early_stopping", "bool", "Stop when the primary metric no longer improves.", True, ((LITE_MULTILABEL, False),)
+    ),
     Hyperparameter("early_stopping_patience", "int", "Evaluations without improvement before stopping.", 5, minimum=1),
     Hyperparameter("early_stopping_delay", "int", "Epochs before improvement is watched at all.", 5, minimum=1),
     Hyperparameter(
