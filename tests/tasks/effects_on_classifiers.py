@@ -196,7 +196,7 @@ def _cutmix(folder):
 @effect("validation_crop_size")
 def _validation_crop_size(folder):
     for size in (32, 48):
-        learner = classifier(folder, validation_resize_size=64, validation_crop_size=size)
+        learner = classifier(folder, whole_image=False, validation_resize_size=64, validation_crop_size=size)
         cut = (64 - size) // 2
         middle = normalise(picture(64, 64)[cut : 64 - cut, cut : 64 - cut], learner.model.preprocessing)
         np.testing.assert_allclose(learner.validation_set[0].pixels.numpy(), middle, atol=1e-6)
@@ -205,7 +205,7 @@ def _validation_crop_size(folder):
 @effect("validation_resize_size")
 def _validation_resize_size(folder):
     for size, same in ((64, True), (48, False)):
-        learner = classifier(folder, validation_resize_size=size)
+        learner = classifier(folder, whole_image=False, validation_resize_size=size)
         middle = normalise(picture(64, 64)[16:48, 16:48], learner.model.preprocessing)
         assert np.allclose(learner.validation_set[0].pixels.numpy(), middle, atol=1e-6) is same
         assert learner.model.preprocessing.min_size == size
