@@ -25,6 +25,8 @@ SMALL = {
     "number_of_workers": 0,
     "optimizer": "adamw",
     "number_of_epochs": 1,
+    "freeze_batch_norm": False,
+    "whole_image": False,
 }
 GOOD, BAD = 0, 1
 RATES = {GOOD: 0.002, BAD: 1e-9}
