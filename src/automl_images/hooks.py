@@ -111,7 +111,7 @@ def check_parameters(params: dict[str, Any]) -> None:
                     f"{task}.primary_metric must be {TASKS.get(task).primary_metric!r}, got {options.primary_metric!r}."
                 )
             AdvancedSettings.from_dict(canonical(options.training_parameters).get("advanced_settings"))
-            _ = options.space
+            _ = options.space  # raises for a mistake in it
 
 
 def _tasks_of(pipeline: Pipeline) -> list[str]:

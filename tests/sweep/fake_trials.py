@@ -28,7 +28,7 @@ PROGRAM = textwrap.dedent(
     tell(event="started", resumed=done > 0)
     status = "completed"
     for epoch in range(done + 1, epochs + 1):
-        if values.get("dies") and epoch == 2 and values["dies"] > int(os.environ.get("X", 0)):
+        if values.get("dies") and epoch == 2:
             count = folder / "deaths"
             deaths = int(count.read_text()) if count.exists() else 0
             if deaths < values["dies"]:

@@ -5,11 +5,14 @@ import pytest
 from fake_trials import sweep
 
 from automl_images.core.errors import SettingsError
+from automl_images.core.events import EventLog
 from automl_images.sweep.automode.plan import AutoModePlan, Candidate, make_plan
 from automl_images.sweep.automode.portfolio import Conditions, DataFacts, parse_portfolio
 from automl_images.sweep.automode.probe import Probe, run_probe
+from automl_images.sweep.budget import seconds_used
 from automl_images.sweep.samplers.portfolio import PortfolioSampler
 from automl_images.sweep.study import JobStudy
+from automl_images.sweep.trials import EVENTS
 
 FACTS = DataFacts(training_images=100, validation_images=20, classes=4, image_side=640, object_side=30)
 SEARCH = {"learning_rate": {"type": "loguniform", "min_value": -8, "max_value": -4}}
@@ -89,6 +92,19 @@ def test_one_recipe_alone_is_searched_around(tmp_path):
     rates = [study.ask(space.suggest).configuration["learning_rate"] for _ in range(3)]
     assert rates[0] == pytest.approx(0.001)
     assert len(set(rates)) == 3
+
+
+def test_the_time_of_probes_counts(tmp_path):
+    log = EventLog(tmp_path / EVENTS)
+    for event, elapsed in [
+        ("probed", 40.0),
+        ("job_started", 0.0),
+        ("working", 30.0),
+        ("job_started", 0.0),
+        ("working", 5),
+    ]:
+        log.write(event, elapsed=elapsed)
+    assert seconds_used(tmp_path) == 75
 
 
 def test_a_trial_is_not_begun_when_no_recipe_fits_any_more(tmp_path):

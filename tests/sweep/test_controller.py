@@ -93,6 +93,7 @@ def test_a_file_cancels_a_sweep(tmp_path):
     (tmp_path / CANCEL).touch()
     with pytest.raises(TrainingError, match="canceled"):
         sweep(tmp_path, [{"score": 0.3}]).run()
+    assert [o.score for o in sweep(tmp_path, [{"score": 0.3}]).run()] == [0.6], "the same command goes on"
 
 
 def test_the_policy_stops_a_trial_which_keeps_its_status_and_can_still_be_best(tmp_path):

@@ -32,7 +32,7 @@ class ImageCache:
 
     def __init__(self, folder: Path, budget_bytes: int) -> None:
         self.folder, self.budget_bytes = folder, budget_bytes
-        self._bytes = sum(path.stat().st_size for path in folder.glob("*.npy"))
+        self._bytes: int | None = None
 
     @classmethod
     def from_environment(cls) -> ImageCache | None:
@@ -55,7 +55,7 @@ class ImageCache:
             with contextlib.suppress(OSError, ValueError):  # torn, or removed meanwhile
                 return np.load(place, allow_pickle=False)  # type: ignore[no-any-return]
         image = read_image(path)
-        if place is not None and self._bytes + image.nbytes <= self.budget_bytes:
+        if place is not None:
             self._keep(place, image)
         return image
 
@@ -64,8 +64,8 @@ class ImageCache:
         wanted = {place for path in paths if (place := self._place(path)) is not None}
         for found in self.folder.glob("*.npy"):
             if found not in wanted:
-                self._bytes -= found.stat().st_size
                 found.unlink(missing_ok=True)
+        self._bytes = None
 
     def _place(self, path: str) -> Path | None:
         try:
@@ -76,6 +76,10 @@ class ImageCache:
         return self.folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.npy"
 
     def _keep(self, place: Path, image: ImageArray) -> None:
+        if self._bytes is None:  # counted when it first matters: most processes find all they need
+            self._bytes = sum(path.stat().st_size for path in self.folder.glob("*.npy"))
+        if self._bytes + image.nbytes > self.budget_bytes:
+            return
         with contextlib.suppress(OSError):  # a full disk must not end a training that can go on without a cache
             self.folder.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=self.folder, suffix=".part")

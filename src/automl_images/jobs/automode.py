@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 import math
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from automl_images.core.errors import SettingsError, TrainingError
+from automl_images.core.events import EventLog
 from automl_images.core.files import fingerprint, read_json, write_json
 from automl_images.core.hyperparameters import canonical
 from automl_images.core.types import Table
@@ -24,8 +26,9 @@ from automl_images.models.weights import may_be_had
 from automl_images.sweep.automode.plan import AutoModePlan, Candidate, make_plan
 from automl_images.sweep.automode.portfolio import DataFacts, Recipe, hardware_class, parse_portfolio
 from automl_images.sweep.automode.probe import run_probe
+from automl_images.sweep.budget import PROBED
 from automl_images.sweep.executors import python_command
-from automl_images.sweep.trials import DEFAULT_RECIPE
+from automl_images.sweep.trials import DEFAULT_RECIPE, EVENTS
 from automl_images.tasks.base import TaskAdapter
 from automl_images.training.threads import cores_per_trial, environment_for_trial
 
@@ -78,7 +81,7 @@ def data_facts(training: Table, validation: Table, kind: str) -> DataFacts:
 
 
 def plan_automode(
-    folder: Path, requests: Requests, recipes: Sequence[Recipe], slots: int, seconds_left: float | None
+    folder: Path, requests: Requests, recipes: Sequence[Recipe], slots: int, seconds_left: float
 ) -> AutoModePlan:
     """Return the plan of a job: the one it has, else a new one after probing every distinct model.
 
@@ -87,7 +90,7 @@ def plan_automode(
         requests: makes the requests of trials.
         recipes: the default first.
         slots: trials at once.
-        seconds_left: of the job; None: no limit.
+        seconds_left: of the job.
 
     Raises:
         TrainingError: nothing fits into the time.
@@ -96,8 +99,11 @@ def plan_automode(
         return AutoModePlan.from_dict(read_json(folder / PLAN))
     facts = data_facts(requests.training, requests.validation, requests.task.label_kind)
     LOG.info("AutoMode: %s; %d recipes to look at, one probe a model.", _words(facts), len(recipes))
+    begun = time.monotonic()
     candidates = list(_candidates(folder, requests, recipes, facts, slots, seconds_left))
-    plan = make_plan(candidates, facts, requests.options.limits.max_trials, slots, seconds_left)
+    probing = time.monotonic() - begun
+    EventLog(folder / EVENTS).write(PROBED, elapsed=round(probing, 2))
+    plan = make_plan(candidates, facts, requests.options.limits.max_trials, slots, seconds_left - probing)
     for line in plan.table():
         LOG.info("AutoMode: %s", line)
     if not plan.tried:
@@ -117,12 +123,12 @@ def _candidates(
     recipes: Sequence[Recipe],
     facts: DataFacts,
     slots: int,
-    seconds_left: float | None,
+    seconds_left: float,
 ) -> Iterator[Candidate]:
     """Yield every recipe with what its model costs; equal configurations are looked at once."""
     hardware, seen = hardware_class(), set()
     environment = environment_for_trial(cores_per_trial(slots))
-    limit = PROBE_SECONDS if seconds_left is None else min(PROBE_SECONDS, PROBE_SHARE * seconds_left)
+    limit = min(PROBE_SECONDS, PROBE_SHARE * seconds_left)
     for recipe in recipes:
         if recipe.name != DEFAULT_RECIPE and (hardware not in recipe.hardware or not recipe.when.hold(facts)):
             continue

@@ -13,6 +13,8 @@ from automl_images.core.events import read_events
 from automl_images.sweep.trials import DEFAULT_RECIPE, EVENTS, WEIGHTS, TrialOutcome
 
 CHECKPOINTS = "checkpoints"
+PROBED = "probed"
+"""The event of a job's log that tells how long AutoMode's probes took."""
 KEPT = 2
 """The best trials never lose their weights."""
 
@@ -81,7 +83,7 @@ def seconds_used(folder: Path) -> float:
     """Return how long earlier processes worked on the job, by the `elapsed` of its log; clocks play no part."""
     used, last = 0.0, 0.0
     for event in read_events(folder / EVENTS):
-        if event["event"] == "job_started":
+        if event["event"] in {"job_started", PROBED}:
             used, last = used + last, 0.0
         last = float(event.get("elapsed", last))
     return used + last

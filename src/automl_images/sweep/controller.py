@@ -153,6 +153,7 @@ class TrialController:
         if (left := self._usage.seconds_left()) is not None and left < 0:
             return "timeout_minutes reached"
         if (self.folder / CANCEL).exists():
+            (self.folder / CANCEL).unlink()  # it is for this run; the same command may go on later
             return "canceled"
         notes = max(self._causes.values(), key=len, default=[])
         return f"{len(notes)} trials died of the same cause: {notes[-1]}" if len(notes) >= SAME_CAUSE else ""

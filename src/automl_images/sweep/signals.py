@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
+
+from automl_images.training.interruption import SAME_REQUEST
 
 
 class StopSignals:
@@ -18,6 +21,7 @@ class StopSignals:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.count = 0
+        self._since = 0.0
         self._say = say
         self._previous: dict[signal.Signals, Any] = {}
 
@@ -32,6 +36,8 @@ class StopSignals:
             signal.signal(sign, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.count += 1
+        if self.count and time.monotonic() - self._since < SAME_REQUEST:
+            return
+        self.count, self._since = self.count + 1, time.monotonic()
         word = "finishing the step and saving (again to leave at once)" if self.count == 1 else "leaving"
         self._say(f"{signal.Signals(number).name}: {word}")

@@ -100,10 +100,6 @@ class SearchSpace:
         branch = self.branches[self.parameters[BRANCH].suggest(trial, BRANCH) if BRANCH in self.parameters else 0]
         return branch.fixed | {n: d.suggest(trial, branch.names[n]) for n, d in branch.sampled.items()}
 
-    def model_names(self) -> list[str]:
-        """Return every model name in the space, each once, in the order of the file."""
-        return list(dict.fromkeys(str(name) for branch in self.branches for name in branch.models))
-
     def examples(self) -> Iterator[dict[str, Any]]:
         """Yield configurations to check before the first trial, so that none fails for its values in the night.
 
