@@ -141,7 +141,7 @@ class Sweep:
 
     def _executor(self) -> LocalExecutor:
         environment = environment_for_trial(cores_per_trial(self._slots)) | self._image_cache()
-        return LocalExecutor(self._slots, python_command(PROGRAM), environment, visible_devices())
+        return LocalExecutor(self._slots, python_command(PROGRAM), environment, visible_devices(), takes_spares=True)
 
     def _image_cache(self) -> dict[str, str]:
         """Return the variable of the cache of decoded images, beside the jobs: all of a task share it."""

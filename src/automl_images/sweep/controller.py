@@ -11,6 +11,7 @@ Events of the job's log (`events.jsonl` in its folder; each has `elapsed`, secon
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 120.0
 NOTED_SECONDS = 30.0
+PREPARE_SECONDS = 300.0
+"""The process of the next trial is started once the one before is this near to its end."""
 MOST_RETRIES = 2
 SAME_CAUSE = 3
 """So many trials that died of one cause end the sweep: the next would die of it too."""
@@ -204,6 +207,7 @@ class TrialController:
                 if event["event"] == "epoch":
                     self.tracker.log_metrics(running.run_id, numbers_of(event), int(event["epoch"]))
                     self._report(running, event)
+                    self._prepare_next(running, event)
                     reported = True
             if exit_code is not None:
                 self._running.remove(running)
@@ -214,6 +218,10 @@ class TrialController:
         ended = list(self._outcomes.values())
         guess = self._usage.guess(ended, self.executor.slots)
         self._lines.show_sweep(len(ended), self.budget.trials, best_of(ended), guess)
+
+    def _prepare_next(self, running: FollowedTrial, event: Mapping[str, Any]) -> None:
+        if event.get("eta_seconds", math.inf) < PREPARE_SECONDS and (self._waiting or self._may_ask()):
+            self.executor.prepare(running.folder, running.slot)
 
     def _report(self, running: FollowedTrial, event: Mapping[str, Any]) -> None:
         """Tell the study of an epoch; one without evaluation repeats the last value, as the service's runtime does."""
@@ -280,6 +288,7 @@ class TrialController:
         for running in self._running:
             running.process.kill()
             running.process.release()
+        self.executor.close()
 
     def _folder(self, request: TrialRequest) -> Path:
         return self.folder / str(request.number)

@@ -13,11 +13,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
+
+import psutil
 
 from automl_images.sweep.trials import CONSOLE
 
 VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
+WAIT = "--wait"
+SPARE_BYTES = 2 * 1024**3
+"""Memory that must be free for a spare process, which takes some 0.4 GiB."""
 
 
 class RunningTrial(Protocol):
@@ -45,9 +50,18 @@ class Executor(Protocol):
     def start(self, folder: Path, slot: int) -> RunningTrial:
         """Start the process of the trial in `folder`; `slot` counts from 0 and is free."""
 
+    def prepare(self, like: Path, slot: int) -> None:
+        """Get ready to start another trial in `slot` when the one in `like` ends, as it soon will."""
+
+    def close(self) -> None:
+        """End what was prepared and not needed."""
+
 
 class LocalExecutor:
     """Trials as processes of this machine; its cores and GPUs are dealt out to the slots.
+
+    The process of a slot's next trial is started while the one before still runs: it takes seconds to import PyTorch
+    and what else a trial needs. Such a spare gets its folder as a line on standard input.
 
     Args:
         slots: trials at once, at least 1.
@@ -55,6 +69,8 @@ class LocalExecutor:
         environment: variables of each process (threads), added to the present ones.
         devices: names of the GPUs as in `CUDA_VISIBLE_DEVICES`; a slot gets its share, and with more slots than GPUs
             several slots share one.
+        takes_spares: whether the command, with `--wait` after it, imports what a trial like the one in its folder
+            needs, and then waits for the folder of the real one.
     """
 
     def __init__(
@@ -63,24 +79,45 @@ class LocalExecutor:
         command: Callable[[Path], Sequence[str]],
         environment: Mapping[str, str],
         devices: Sequence[str] = (),
+        takes_spares: bool = False,
     ) -> None:
         self.slots = slots
         self.command = command
         self.environment = dict(environment)
         self.devices = list(devices)
+        self.takes_spares = takes_spares
+        self._spares: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self, folder: Path, slot: int) -> RunningTrial:
         """Start the process of the trial in `folder`."""
+        spare = self._spares.pop(slot, None)
+        if spare is not None and _hand_over(spare, folder):
+            return _LocalTrial(spare)
         with (folder / CONSOLE).open("ab") as console:
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                list(self.command(folder)),
-                stdin=subprocess.PIPE,  # its end tells the trial that we are gone
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **self.environment, **self._device_variables(slot)},
-                start_new_session=True,  # the terminal's Ctrl-C reaches us alone; we pass it on
-            )
-        return _LocalTrial(process)
+            return _LocalTrial(self._process(self.command(folder), console, slot))
+
+    def prepare(self, like: Path, slot: int) -> None:
+        """Start a spare process for `slot`, unless there is one or memory is scarce."""
+        if self.takes_spares and slot not in self._spares and psutil.virtual_memory().available > SPARE_BYTES:
+            self._spares[slot] = self._process([*self.command(like), WAIT], subprocess.DEVNULL, slot)
+
+    def close(self) -> None:
+        """End the spare processes."""
+        for spare in self._spares.values():
+            spare.kill()
+            spare.wait()
+            _LocalTrial(spare).release()
+        self._spares.clear()
+
+    def _process(self, command: Sequence[str], console: IO[bytes] | int, slot: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            list(command),
+            stdin=subprocess.PIPE,  # its end tells the trial that we are gone
+            stdout=console,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **self.environment, **self._device_variables(slot)},
+            start_new_session=True,  # the terminal's Ctrl-C reaches us alone; we pass it on
+        )
 
     def _device_variables(self, slot: int) -> dict[str, str]:
         if not self.devices:
@@ -109,6 +146,18 @@ class _LocalTrial:
         with contextlib.suppress(BrokenPipeError):
             if self._process.stdin:
                 self._process.stdin.close()
+
+
+def _hand_over(spare: subprocess.Popen[bytes], folder: Path) -> bool:
+    """Give a spare process the folder of its trial; False: it is gone."""
+    assert spare.stdin is not None
+    try:
+        spare.stdin.write(os.fsencode(folder) + b"\n")
+        spare.stdin.flush()
+    except BrokenPipeError:
+        spare.wait()
+        return False
+    return spare.poll() is None
 
 
 def python_command(module: str) -> Callable[[Path], list[str]]:
