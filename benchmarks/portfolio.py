@@ -11,12 +11,8 @@ regret (distance to the best of its data set), then whichever lowers most what a
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
-import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -26,7 +22,8 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from small_data import CASES, PROJECT, Case, located
+from runs import PROJECT, kedro_run
+from small_data import Case, cases
 
 HERE = Path(__file__).parent
 RESULTS, CURVES = HERE / "data/recipes.csv", HERE / "data/learning_curves.csv"
@@ -44,7 +41,7 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     measuring = commands.add_parser("measure", help="try every candidate on data sets")
     measuring.add_argument("--data", type=Path, help="folder of the data sets beside the sample")
-    measuring.add_argument("--only", nargs="*", default=[""], help="words in the names of the cases")
+    measuring.add_argument("--only", nargs="*", default=[], help="words in the names of the cases")
     measuring.add_argument("--recipes", nargs="*", default=[""], help="words in the names of the recipes")
     measuring.add_argument("--seed", type=int, default=0)
     measuring.set_defaults(run=measure)
@@ -57,15 +54,13 @@ def main() -> None:
 def measure(arguments: argparse.Namespace) -> None:
     """Try the candidates of a task on its data sets and add what came of them to the tables."""
     candidates = yaml.safe_load(CANDIDATES.read_text(encoding="utf-8"))
-    for case in CASES:
+    for case in cases(arguments.only, arguments.data):
         chosen = [
             recipe
             for recipe in candidates.get(case.task, [])
             if recipe.get("measured", True) and any(word in recipe["name"] for word in arguments.recipes)
         ]
-        folder = Path(case.source["path"])
-        absent = not folder.is_absolute() and (arguments.data is None or not (arguments.data / folder).exists())
-        if absent or not chosen or case.parameters or not any(word in case.name for word in arguments.only):
+        if not chosen or case.parameters:
             continue
         trials, curves = sweep(case, chosen, arguments.data, arguments.seed)
         add(RESULTS, rows_of(case, chosen, trials, arguments.seed))
@@ -76,23 +71,16 @@ def sweep(
     case: Case, recipes: Sequence[Mapping[str, Any]], data: Path | None, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Run one trial a recipe on a data set; return the leaderboard and the primary metric by epoch."""
+    parameters = {
+        **case.data(data),
+        "limits": {"max_trials": len(recipes), "image_cache_gigabytes": 1},
+        "training_parameters": {"model_name": None, "random_seed": seed},
+        "search_space": [dict(recipe["hyperparameters"]) for recipe in recipes],
+        "sweep": {"sampling_algorithm": "grid"},
+    }
     with tempfile.TemporaryDirectory() as root:
-        conf = Path(root) / "conf"
-        shutil.copytree(PROJECT / "conf", conf)
-        parameters = {
-            "source": located(case.source, data),
-            "limits": {"max_trials": len(recipes), "image_cache_gigabytes": 1},
-            "training_parameters": {"model_name": None, "random_seed": seed},
-            "search_space": [dict(recipe["hyperparameters"]) for recipe in recipes],
-            "sweep": {"sampling_algorithm": "grid"},
-        }
-        if case.validation_data:
-            parameters["validation_data"] = located(case.validation_data, data)
-        (conf / "local" / "parameters_portfolio_run.yml").write_text(json.dumps({case.task: parameters}, default=str))
-        command = [sys.executable, "-m", "kedro", "run", f"--pipeline={case.task}", "--conf-source", str(conf)]
-        command += ["--to-nodes", f"sweep.{case.task}.run_trials", "--params", f"data_root={root}/data"]
-        subprocess.run(command, cwd=PROJECT, check=True)
-        output = Path(root) / "data/07_model_output" / case.task
+        found = kedro_run(case.task, parameters, Path(root), ["--to-nodes", f"sweep.{case.task}.run_trials"])
+        output = found / "07_model_output" / case.task
         trials, curves = pd.read_csv(output / "trials.csv"), pd.read_csv(output / "curves.csv")
     primary = trials.columns[trials.columns.get_loc("model_name") + 1]
     return trials.rename(columns={primary: "metric"}), curves[curves["metric"] == primary]

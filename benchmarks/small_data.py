@@ -17,17 +17,17 @@ import dataclasses
 import json
 import platform
 import resource
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).parent.parent
+from runs import PROJECT, RunFailed, kedro_run, located
+
 SAMPLE = PROJECT / "data/01_raw/sample"
 METRICS = {"image_classification": "accuracy", "image_classification_multilabel": "iou"}
 
@@ -44,6 +44,16 @@ class Case:
     source: Mapping[str, Any]
     parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     validation_data: Mapping[str, Any] | None = None
+
+    def is_there(self, data: Path | None) -> bool:
+        """Tell whether the data set is in the folder of data sets."""
+        folder = Path(self.source["path"])
+        return folder.is_absolute() or (data is not None and (data / folder).exists())
+
+    def data(self, data: Path | None) -> dict[str, Any]:
+        """Return the parameters that name the data."""
+        sides = {"source": self.source, "validation_data": self.validation_data}
+        return {name: located(side, data) for name, side in sides.items() if side is not None}
 
 
 CLOTHING = {"path": "clothing_small", "format": "folder", "split": "train"}
@@ -104,13 +114,7 @@ def main() -> int:
     arguments = parse()
     given = dict(item.split("=", 1) for item in arguments.set)
     rows, below = [], False
-    for case in CASES:
-        if not any(word in case.name for word in arguments.only or [""]):
-            continue
-        folder = Path(case.source["path"])
-        if not folder.is_absolute() and (arguments.data is None or not (arguments.data / folder).exists()):
-            say(f"{case.name}: left out, its data is not there (--data FOLDER)")
-            continue
+    for case in cases(arguments.only, arguments.data):
         for seed in arguments.seeds:
             row = run(case, {**given, "random_seed": seed}, arguments.data)
             rows.append(row)
@@ -120,27 +124,33 @@ def main() -> int:
     return int(below)
 
 
+def cases(words: Sequence[str], data: Path | None) -> Iterator[Case]:
+    """Yield the cases whose names hold one of the words, or all without words; says which have no data here."""
+    for case in CASES:
+        if words and not any(word in case.name for word in words):
+            continue
+        if case.is_there(data):
+            yield case
+        else:
+            say(f"{case.name}: left out, its data is not there (--data FOLDER)")
+
+
 def run(case: Case, given: Mapping[str, Any], data: Path | None) -> dict[str, Any]:
     """Run one case and return what came of it; a failed run has the metric 0."""
+    parameters = {
+        **case.data(data),
+        "training_parameters": {"model_name": case.model_name, **case.parameters, **given},
+        "registration": {"model_name": f"benchmark-{case.name}"},
+    }
+    metrics, interval, begun = {}, {}, time.monotonic()
     with tempfile.TemporaryDirectory() as root:
-        parameters = {"model_name": case.model_name, **case.parameters, **given}
-        params = {"data_root": root, f"{case.task}.registration.model_name": f"benchmark-{case.name}"}
-        params |= {f"{case.task}.training_parameters.{name}": value for name, value in parameters.items()}
-        params |= {f"{case.task}.source.{name}": value for name, value in located(case.source, data).items()}
-        for name, value in located(case.validation_data or {}, data).items():
-            params[f"{case.task}.validation_data.{name}"] = value
-        joined = ",".join(f"{name}={value}" for name, value in params.items())
-        command = [sys.executable, "-m", "kedro", "run", f"--pipeline={case.task}", "--params", joined]
-        begun = time.monotonic()
-        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
-        minutes = (time.monotonic() - begun) / 60
-        report = Path(root) / "08_reporting" / case.task
-        metrics, interval = {}, {}
-        if done.returncode == 0:
+        try:
+            report = kedro_run(case.task, parameters, Path(root), quiet=True) / "08_reporting" / case.task
             metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
             interval = json.loads((report / "evaluation.json").read_text(encoding="utf-8"))["interval"]
-        else:
-            say(done.stdout[-2000:] + done.stderr[-2000:])
+        except RunFailed as error:
+            say(str(error))
+    minutes = (time.monotonic() - begun) / 60
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     name = METRICS.get(case.task, "mean_average_precision")
     return {
@@ -155,11 +165,6 @@ def run(case: Case, given: Mapping[str, Any], data: Path | None) -> dict[str, An
         "allowed": case.minutes,
         "GiB": round(peak, 1),
     }
-
-
-def located(source: Mapping[str, Any], data: Path | None) -> dict[str, Any]:
-    """Return a source with its paths made absolute."""
-    return {name: (data or Path()) / value if name in {"path", "images"} else value for name, value in source.items()}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -184,7 +189,7 @@ def say(text: str) -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with the data sets; without it only the bundled sample")
-    parser.add_argument("--only", nargs="*", help="parts of names of cases")
+    parser.add_argument("--only", nargs="*", default=[], help="parts of names of cases")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
     parser.add_argument("--set", nargs="*", default=[], help="hyper-parameters for all cases, as name=value")
     return parser.parse_args()

@@ -18,10 +18,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import math
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -31,6 +28,7 @@ from typing import Any
 import optuna
 import pandas as pd
 from pydantic import TypeAdapter
+from runs import kedro_run
 
 from automl_images.core.events import read_events
 from automl_images.sweep.policies import EarlyTerminationOptions, build_pruner
@@ -160,16 +158,10 @@ def print_policies(arguments: argparse.Namespace) -> None:
 
 def print_overhead(arguments: argparse.Namespace) -> None:
     """Run a small sweep and print what its trials cost beside training; the first one warms the caches."""
-    task, project = "image_classification", Path(__file__).parent.parent
+    task = "image_classification"
     with tempfile.TemporaryDirectory() as root:
-        conf = Path(root) / "conf"
-        shutil.copytree(project / "conf", conf)
-        (conf / "local" / "parameters_sweep.yml").write_text(json.dumps({task: SWEEP}), encoding="utf-8")
-        params = f"data_root={root}/data,{task}.registration.model_name=benchmark-sweep"
-        command = [sys.executable, "-m", "kedro", "run", f"--pipeline={task}", "--to-nodes", f"sweep.{task}.run_trials"]
-        command += ["--conf-source", str(conf), "--params", params]
-        subprocess.run(command, cwd=project, check=True)
-        job = next((Path(root) / "data/06_models" / task / "trials").glob("*/job.json")).parent
+        data = kedro_run(task, SWEEP, Path(root), ["--to-nodes", f"sweep.{task}.run_trials"])
+        job = next((data / "06_models" / task / "trials").glob("*/job.json")).parent
         rows = [_overhead(job, trial) for trial in range(len(RATES))]
     table = pd.DataFrame(rows).round(2)
     print(table.to_string(index=False))

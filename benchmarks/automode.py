@@ -1,0 +1,115 @@
+"""AutoMode against its alternatives, all with the same time: the default recipe alone, and a random search.
+
+Each row is one `kedro run` of the whole pipeline; the metric is that of the registered ONNX model on the validation
+side, the same for all. The random search is what one would write by hand: the default model, and rate, optimiser, batch
+size and weight decay over usual ranges. Examples:
+
+    python benchmarks/automode.py                                                 sets of the bundled sample
+    python benchmarks/automode.py --data FOLDER --only voc clothing --minutes 15  sets in FOLDER too
+    python benchmarks/automode.py --seeds 0 1 2
+
+Exits with 1 where AutoMode ends below the default recipe on a set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from runs import kedro_run
+from small_data import METRICS, Case, cases, say, table
+
+DEFAULT, RANDOM, AUTOMODE = ARMS = ("default recipe", "random search", "AutoMode")
+MOST_TRIALS = 100
+
+
+def main() -> int:
+    """Run all arms on the chosen sets and print the table."""
+    arguments = parse()
+    rows = []
+    for case in cases(arguments.only, arguments.data):
+        if case.parameters:
+            continue
+        for seed in arguments.seeds:
+            for arm in arguments.arms:
+                rows.append(run(case, arm, seed, arguments))
+                say(" | ".join(str(value) for value in rows[-1].values()))
+    say(table(rows))
+    metrics = pd.DataFrame(rows).pivot_table(index=["case", "seed"], columns="arm", values="metric")
+    if not {DEFAULT, AUTOMODE} <= set(metrics):
+        return 0
+    return int((metrics[AUTOMODE] < metrics[DEFAULT]).any())
+
+
+def run(case: Case, arm: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run one arm on a data set and return what came of it."""
+    parameters = {
+        **case.data(arguments.data),
+        **search(case, arm, seed, arguments.minutes),
+        "registration": {"model_name": f"benchmark-{case.name}"},
+    }
+    with tempfile.TemporaryDirectory() as root:
+        data = kedro_run(case.task, parameters, Path(root), quiet=not arguments.verbose)
+        report, output = data / "08_reporting" / case.task, data / "07_model_output" / case.task
+        metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
+        interval = json.loads((report / "evaluation.json").read_text(encoding="utf-8"))["interval"]
+        trials = pd.read_csv(output / "trials.csv")
+    return {
+        "case": case.name,
+        "seed": seed,
+        "arm": arm,
+        "trials": len(trials),
+        "minutes of training": round(trials["seconds"].sum() / 60, 1),
+        "minutes allowed": arguments.minutes,
+        "metric": metrics[METRICS.get(case.task, "mean_average_precision")],
+        "interval": f"{interval['low']:.3f} to {interval['high']:.3f}",
+    }
+
+
+def search(case: Case, arm: str, seed: int, minutes: float) -> Mapping[str, Any]:
+    """Return the parameters of an arm."""
+    limits = {"timeout_minutes": minutes, "max_trials": 1 if arm == DEFAULT else MOST_TRIALS}
+    model = case.model_name if arm == DEFAULT else None
+    parameters: dict[str, Any] = {
+        "limits": {**limits, "image_cache_gigabytes": 1},
+        "training_parameters": {"model_name": model, "random_seed": seed},
+    }
+    if arm == RANDOM:
+        detects = case.task in {"object_detection", "instance_segmentation"}
+        parameters["search_space"] = [
+            {
+                "model_name": case.model_name,
+                "learning_rate": f"loguniform({math.log(1e-4):.3f}, {math.log(1e-1):.3f})",
+                "optimizer": "choice(sgd, adam, adamw)",
+                "training_batch_size": "choice(2, 4, 8)" if detects else "choice(8, 16, 32)",
+                "weight_decay": f"loguniform({math.log(1e-5):.3f}, {math.log(1e-2):.3f})",
+            }
+        ]
+        parameters["sweep"] = {
+            "sampling_algorithm": {"type": "random", "seed": seed},
+            "early_termination": {"type": "median_stopping", "delay_evaluation": 3},
+        }
+    return parameters
+
+
+def parse() -> argparse.Namespace:
+    """Return what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder with the data sets; without it only the bundled sample")
+    parser.add_argument("--only", nargs="*", default=["sample"], help="parts of names of cases")
+    parser.add_argument("--arms", nargs="*", default=ARMS, choices=ARMS)
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0])
+    parser.add_argument("--minutes", type=int, default=15, help="limits.timeout_minutes of every arm")
+    parser.add_argument("--verbose", action="store_true", help="show what the runs print")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
