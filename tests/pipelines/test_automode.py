@@ -45,6 +45,7 @@ def test_recipes_are_probed_tried_in_order_and_judged_against_the_default(tmp_pa
         assert best["comparison"]["sentence"] in (tmp_path / "data/08_reporting" / TASK / "report.html").read_text()
     else:
         assert best["trial"] == 0
+    assert [row["name"] for row in best["automode"]] == ["default", "slow", "decayed"]
     plan = json.loads(next((tmp_path / "data").rglob("automode.json")).read_text())
     assert [r["name"] for r in plan["recipes"]] == ["default", "slow", "decayed"]
     assert all(r["seconds_per_epoch"] > 0 and r["memory_bytes"] > 10**8 for r in plan["recipes"])

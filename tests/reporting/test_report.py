@@ -127,6 +127,35 @@ def test_the_verdict_on_the_default_recipe_is_on_the_page(make_content, page):
     assert "Of 3 trials, number 1 was the best." in " ".join(" ".join(page.text).split())
 
 
+def test_what_automode_considered_is_on_the_page(make_content, page):
+    content = make_content()
+    tried = {
+        "name": "lite0",
+        "model_name": "efficientnet_lite0",
+        "seconds_per_epoch": 12.34,
+        "memory_bytes": 3 * 2**29,
+        "epochs": 8,
+        "epochs_asked": 15,
+        "seconds": 150.0,
+        "reason": "shortened",
+    }
+    left_out = {
+        **tried,
+        "name": "large",
+        "seconds_per_epoch": None,
+        "memory_bytes": None,
+        "epochs": 0,
+        "reason": HOSTILE,
+    }
+    best = {**content.best_trial, "automode": [tried, left_out]}
+    html = render_report(dataclasses.replace(content, best_trial=best))
+    text = " ".join(" ".join(Page(html).text).split())
+    assert "12.3 s 1.5 GiB 8 of 15 2 min tried: shortened" in text
+    assert f"– – 0 of 15 – left out: {HOSTILE}" in text
+    assert "AutoMode" not in " ".join(page.text)
+    assert Page(html).tags.count("script") == 0
+
+
 def test_hostile_names_stay_text(make_content):
     content = make_content([HOSTILE, "zebra"])
     board = content.trials.assign(note=HOSTILE, model_name=HOSTILE, status=HOSTILE)

@@ -92,7 +92,9 @@ def test_no_spare_where_memory_is_scarce_or_the_command_knows_none(folders, monk
 
 def test_the_real_process_waits_for_its_folder_and_writes_there(folders):
     values = resolve("image_classification", "efficientnet_lite0", {})
-    request = TrialRequest(0, "image_classification", "efficientnet_lite0", dict(values), ["a"], "no", "no", "h", {}, "m")
+    request = TrialRequest(
+        0, "image_classification", "efficientnet_lite0", dict(values), ["a"], "no", "no", "h", {}, "m"
+    )
     for folder in folders[:2]:
         request.save(folder)
     real = LocalExecutor(1, python_command("automl_images.tasks.run_trial"), dict(os.environ), takes_spares=True)

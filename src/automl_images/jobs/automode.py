@@ -117,6 +117,18 @@ def plan_automode(
     return plan
 
 
+def considered(folder: Path) -> list[dict[str, Any]] | None:
+    """Return what AutoMode looked at for a job, in order, for the report; None for a job without AutoMode.
+
+    Returns:
+        One entry a recipe: `name`, `model_name`, `seconds_per_epoch` and `memory_bytes` (None: not measured), `epochs`
+        (0: left out), `epochs_asked`, `seconds` (predicted, of the whole trial) and `reason`.
+    """
+    if not (folder / PLAN).is_file():
+        return None
+    return [recipe.as_row() for recipe in AutoModePlan.from_dict(read_json(folder / PLAN)).recipes]
+
+
 def _candidates(
     folder: Path,
     requests: Requests,

@@ -47,8 +47,8 @@ class ReportContent:
         augmentation_preview: grid of augmented samples.
         trials: leaderboard, a row a trial.
         curves: columns `trial`, `model_name`, `epoch`, `metric`, `value`.
-        best_trial: `job`, `trial`, `model_name`, `primary_metric`, `best_epoch`, `epochs`, `seconds`, and `comparison`
-            with the default recipe in AutoMode, whose `sentence` is shown.
+        best_trial: `job`, `trial`, `model_name`, `primary_metric`, `best_epoch`, `epochs`, `seconds`, and in
+            AutoMode `comparison` with the default recipe, whose `sentence` is shown, and `automode`, the recipes.
         settings: of the best model, the content of settings.json.
         parity: torch against onnxruntime, see `export.parity.ParityReport.as_dict`.
         metrics: flat numbers by name; -1 or None where undefined.
@@ -116,6 +116,7 @@ def _view(content: ReportContent) -> dict[str, Any]:
         "learning": [
             svg.drawing(panel) for panel in learning_panels(content.curves, primary, stop_notes(content.trials))
         ],
+        "automode": sections.automode_table(content.best_trial),
         "sweep": sweep_section(content.trials, primary),
         "metrics": sections.metric_rows(content.metrics, primary),
         "objects": sections.has_objects(content.conversion),

@@ -98,6 +98,27 @@ def leaderboard(trials: pd.DataFrame, metric: str, best: Any) -> dict[str, Any]:
     return {"columns": columns, "rows": rows}
 
 
+def automode_table(best_trial: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what AutoMode considered: `name`, `model`, `epoch`, `memory`, `epochs`, `time`, `reason`, `is_tried`.
+
+    Args:
+        best_trial: with `automode`, see `jobs.automode.considered`; without it there are no rows.
+    """
+    return [
+        {
+            "name": row["name"],
+            "model": row["model_name"],
+            "epoch": DASH if row["seconds_per_epoch"] is None else f"{row['seconds_per_epoch']:.1f} s",
+            "memory": DASH if row["memory_bytes"] is None else f"{row['memory_bytes'] / 2**30:.1f} GiB",
+            "epochs": f"{row['epochs']} of {row['epochs_asked']}",
+            "time": duration(row["seconds"]) if row["epochs"] else DASH,
+            "reason": row["reason"],
+            "is_tried": row["epochs"] > 0,
+        }
+        for row in best_trial.get("automode") or []
+    ]
+
+
 def class_table(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """Return the numbers of each class, the weakest first, and their averages.
 

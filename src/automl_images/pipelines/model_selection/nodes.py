@@ -22,11 +22,14 @@ def select_best_trial(
     """Return job, number, model and primary metric of the best trial; of equals the earlier one.
 
     In AutoMode the best trial must surely beat the one of the default recipe, else that one is returned; `comparison`
-    holds the verdict (see `comparison.compare`), or None where there was nothing to compare.
+    holds the verdict (see `comparison.compare`), or None where there was nothing to compare, and `automode` the recipes
+    that were considered (see `jobs.automode.considered`).
 
     Raises:
         TrainingError: no trial came to a metric.
     """
+    from automl_images.jobs.automode import considered
+
     metric = TASKS.get(options.task).primary_metric
     rows = [{str(name): value for name, value in row.items()} for row in trials.to_dict("records")]
     best, comparison = best_of(rows, metric), None
@@ -45,6 +48,7 @@ def select_best_trial(
         "epochs": int(best["epochs"]),
         "seconds": float(best["seconds"]),
         "comparison": comparison,
+        "automode": considered(jobs.get(best["job"]).folder),
     }
 
 

@@ -73,6 +73,19 @@ class PlannedRecipe:
         """Return the predicted length of a trial with its epochs, margin included."""
         return predicted(self.startup_seconds or 0.0, self.seconds_per_epoch or 0.0, self.epochs)
 
+    def as_row(self) -> dict[str, Any]:
+        """Return what people are told of it."""
+        return {
+            "name": self.name,
+            "model_name": self.configuration["model_name"],
+            "seconds_per_epoch": self.seconds_per_epoch,
+            "memory_bytes": self.memory_bytes,
+            "epochs": self.epochs,
+            "epochs_asked": self.epochs_asked,
+            "seconds": self.seconds,
+            "reason": self.reason,
+        }
+
     def leads_to(self, configuration: Mapping[str, Any]) -> bool:
         """Tell whether a configuration lies in the recipe's branch of the space."""
         open_names = {*self.search, "number_of_epochs"}
