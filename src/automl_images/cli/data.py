@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 from pydantic import ValidationError
-from rich.console import Console
 
 from automl_images.cli.plain_errors import plain_errors
+from automl_images.cli.tables import table_console
 from automl_images.core.errors import SettingsError
 from automl_images.core.files import write_json
 from automl_images.data.conversion import Conversion, RejectedData, convert
@@ -126,6 +126,6 @@ def _as_json(conversion: Conversion, rejection: RejectedData | None) -> dict[str
 
 
 def _print(*tables: Any) -> None:
-    console = Console()
+    console = table_console()
     for table in tables:
         console.print(table)

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from automl_images.cli.plain_errors import plain_errors
+from automl_images.cli.tables import table_console
 from automl_images.core.errors import SettingsError, nearest
 from automl_images.core.hyperparameters import TABLE, Hyperparameter, canonical, find
 from automl_images.core.hyperparameters.words import as_dict, defaults_of, range_of, value_of
@@ -39,7 +39,7 @@ def catalogue(task: str | None, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(found, indent=2))
             return
-        console = Console()
+        console = table_console()
         for name in dict.fromkeys(row["task"] for row in found):
             rows = [row for row in found if row["task"] == name]
             console.print(_table(name, rows))
@@ -91,7 +91,7 @@ def hyperparameters(name: str | None, task: str | None, model: str | None, as_js
             return
         for title in dict.fromkeys(str(entry.get("task", task or "all tasks")) for entry in found):
             shown = [entry for entry in found if entry.get("task", title) == title]
-            Console().print(_rows_table(f"{title}, {model}" if model else title, shown))
+            table_console().print(_rows_table(f"{title}, {model}" if model else title, shown))
 
 
 def _fits_task(row: Hyperparameter, task: str | None) -> bool:
