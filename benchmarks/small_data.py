@@ -1,10 +1,12 @@
 """Every model family on small real data: does it learn, how well, in how many minutes; against a stated floor.
 
-Each case is one `kedro run` of the whole pipeline, as a user would type it, in a process of its own. A case whose data
-is not there is left out, visibly. Examples:
+`CASES` are the defaults on real sets, `FAMILIES` one model of every other family. Each case is one `kedro run` of the
+whole pipeline, as a user would type it, in a process of its own. A case whose data is not
+there is left out, visibly. Examples:
 
     python benchmarks/small_data.py                                   the bundled sample
     python benchmarks/small_data.py --data FOLDER --only clothing     sets in FOLDER too, cases whose name fits
+    python benchmarks/small_data.py --only family                     the other families, on the bundled sample
     python benchmarks/small_data.py --seeds 0 1 2 --set label_smoothing=0.1
 
 Exits with 1 when a case ends below its floor.
@@ -34,7 +36,10 @@ METRICS = {"image_classification": "accuracy", "image_classification_multilabel"
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One run: `source` and `validation_data` hold paths relative to the folder of data sets."""
+    """One run: `source` and `validation_data` hold paths relative to the folder of data sets.
+
+    With `few` the source's first images, of which every class has a share, are both sides.
+    """
 
     name: str
     task: str
@@ -44,6 +49,7 @@ class Case:
     source: Mapping[str, Any]
     parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     validation_data: Mapping[str, Any] | None = None
+    few: int = 0
 
     def is_there(self, data: Path | None) -> bool:
         """Tell whether the data set is in the folder of data sets."""
@@ -109,6 +115,62 @@ CASES = (
     ),
 )
 
+SMALL_CLASSIFIER = {
+    "training_crop_size": 96,
+    "validation_crop_size": 96,
+    "validation_resize_size": 96,
+    "training_batch_size": 16,
+    "number_of_epochs": 25,
+    "early_stopping": False,
+    "optimizer": "adamw",
+    "learning_rate": 0.001,
+}
+FEW = 12
+"""Images that models of objects learn by heart; without pretrained weights a hundred teach them little in minutes."""
+SMALL_DETECTOR = {
+    "number_of_epochs": 40,
+    "evaluation_frequency": 5,
+    "early_stopping": False,
+    "training_batch_size": 4,
+    "optimizer": "adamw",
+    "learning_rate": 0.0003,
+}
+SIDES = {"min_size": 160, "max_size": 224}
+SQUARE = {"image_size": 192}
+
+
+def _learns_classes(model_name: str, floor: float, **parameters: Any) -> Case:
+    source = {"path": SAMPLE / "folders"}
+    given = {**SMALL_CLASSIFIER, **parameters}
+    return Case(f"family-{model_name}", "image_classification", model_name, floor, 10, source, given)
+
+
+def _learns_by_heart(model_name: str, floor: float, **parameters: Any) -> Case:
+    task = "instance_segmentation" if "mask" in model_name else "object_detection"
+    source = {"path": SAMPLE / "coco/annotations.json"}
+    given = {**SMALL_DETECTOR, **parameters}
+    return Case(f"family-{model_name}", task, model_name, floor, 20, source, given, few=FEW)
+
+
+FAMILIES = (
+    _learns_classes("mobilenetv2", 0.6),
+    _learns_classes("resnet18", 0.6),
+    _learns_classes("resnet50", 0.6),
+    _learns_classes("resnest50", 0.6),
+    _learns_classes("seresnext", 0.6),
+    _learns_classes("vits16r224", 0.4, training_crop_size=224, validation_crop_size=224, validation_resize_size=224),
+    _learns_by_heart("fasterrcnn_resnet18_fpn", 0.5, **SIDES),
+    _learns_by_heart("retinanet_resnet50_fpn", 0.5, **SIDES),
+    _learns_by_heart("yolov5", 0.5, model_size="small", learning_rate=0.001, **SQUARE),
+    _learns_by_heart("mmd-3x-yolof_r50_c5_8x8_1x_coco", 0.5, learning_rate=0.0001, **SIDES),
+    _learns_by_heart("mmd-3x-vfnet_r50-mdconv-c3-c5_fpn_ms-2x_coco", 0.5, **SIDES),
+    _learns_by_heart("mmd-3x-sparse-rcnn_r50_fpn_300-proposals_crop-ms-480-800-3x_coco", 0.3, **SIDES),
+    _learns_by_heart("mmd-3x-deformable-detr_refine_twostage_r50_16xb2-50e_coco", 0.3, **SQUARE),
+    _learns_by_heart("maskrcnn_resnet18_fpn", 0.5, **SIDES),
+    _learns_by_heart("mmd-3x-mask-rcnn_swin-t-p4-w7_fpn_1x_coco", 0.5, **SQUARE),
+)
+"""A case for every family that has no pretrained weights at hand, from random ones, with small images."""
+
 
 def main() -> int:
     arguments = parse()
@@ -125,8 +187,9 @@ def main() -> int:
 
 
 def cases(words: Sequence[str], data: Path | None) -> Iterator[Case]:
-    """Yield the cases whose names hold one of the words, or all without words; says which have no data here."""
-    for case in CASES:
+    """Yield the cases whose names hold one of the words, or `CASES` without words; says which have no data here."""
+    known = (*CASES, *FAMILIES) if words else CASES
+    for case in known:
         if words and not any(word in case.name for word in words):
             continue
         if case.is_there(data):
@@ -138,12 +201,12 @@ def cases(words: Sequence[str], data: Path | None) -> Iterator[Case]:
 def run(case: Case, given: Mapping[str, Any], data: Path | None) -> dict[str, Any]:
     """Run one case and return what came of it; a failed run has the metric 0."""
     parameters = {
-        **case.data(data),
         "training_parameters": {"model_name": case.model_name, **case.parameters, **given},
         "registration": {"model_name": f"benchmark-{case.name}"},
     }
     metrics, interval, begun = {}, {}, time.monotonic()
     with tempfile.TemporaryDirectory() as root:
+        parameters |= few_images(case, Path(root)) if case.few else case.data(data)
         try:
             report = kedro_run(case.task, parameters, Path(root), quiet=True) / "08_reporting" / case.task
             metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
@@ -165,6 +228,18 @@ def run(case: Case, given: Mapping[str, Any], data: Path | None) -> dict[str, An
         "allowed": case.minutes,
         "GiB": round(peak, 1),
     }
+
+
+def few_images(case: Case, folder: Path) -> dict[str, Any]:
+    """Return the parameters that name the first images of the case's COCO file as both sides."""
+    known = json.loads(Path(case.source["path"]).read_text(encoding="utf-8"))
+    images = known["images"][: case.few]
+    chosen = {image["id"] for image in images}
+    annotations = [entry for entry in known["annotations"] if entry["image_id"] in chosen]
+    path = folder / "few.json"
+    path.write_text(json.dumps({**known, "images": images, "annotations": annotations}), encoding="utf-8")
+    source = {"format": "coco", "path": path, "images": Path(case.source["path"]).parent}
+    return {"source": source, "validation_data": source}
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -194,4 +194,7 @@ def test_the_catalogue_lists_every_model_with_its_defaults():
     assert ("instance_segmentation", "maskrcnn_resnet50_fpn") in by_name
     table = kedro("model", "catalogue", "--task", "object_detection").stdout
     assert "yolov5" in table
+    assert (
+        "mmd-3x-sparse-rcnn_r101_fpn_300-proposals_crop-ms-480-800-3x_coco" in table
+    )  # names are not folded in a pipe
     assert "maskrcnn" not in table
