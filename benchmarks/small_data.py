@@ -238,7 +238,7 @@ def few_images(case: Case, folder: Path) -> dict[str, Any]:
     annotations = [entry for entry in known["annotations"] if entry["image_id"] in chosen]
     path = folder / "few.json"
     path.write_text(json.dumps({**known, "images": images, "annotations": annotations}), encoding="utf-8")
-    source = {"format": "coco", "path": path, "images": Path(case.source["path"]).parent}
+    source = {"format": "coco", "path": path, "images": SAMPLE / "images"}
     return {"source": source, "validation_data": source}
 
 

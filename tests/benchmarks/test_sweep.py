@@ -1,28 +1,17 @@
 """The replay of recorded curves counts epochs and the best metric as worked out by hand."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
+import sweep
 from pydantic import TypeAdapter
 
 from automl_images.sweep.policies import EarlyTerminationOptions, build_pruner
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks/sweep.py"
-
-
-@pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("benchmark_sweep", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+SCRIPT = Path(sweep.__file__)
 
 
 def policy(**options):
@@ -36,21 +25,21 @@ CURVES = [
 ]
 
 
-def test_without_a_policy_nothing_is_saved(benchmark):
-    assert benchmark.full(CURVES) == benchmark.Outcome(9, 0.9)
+def test_without_a_policy_nothing_is_saved():
+    assert sweep.full(CURVES) == sweep.Outcome(9, 0.9)
     for concurrent in (1, 2, 5):
-        assert benchmark.replay(CURVES, policy(type="none"), concurrent) == benchmark.Outcome(9, 0.9)
+        assert sweep.replay(CURVES, policy(type="none"), concurrent) == sweep.Outcome(9, 0.9)
 
 
-def test_a_late_starter_is_lost(benchmark):
+def test_a_late_starter_is_lost():
     """Bandit stops trial 1 after an epoch (0.2 against 0.5), and with it two epochs and the best metric."""
     bandit = policy(type="bandit", slack_factor=0.1)
-    assert benchmark.replay(CURVES, bandit, 1) == benchmark.Outcome(7, 0.8)
-    assert benchmark.replay(CURVES, bandit, 3) == benchmark.Outcome(7, 0.8)
+    assert sweep.replay(CURVES, bandit, 1) == sweep.Outcome(7, 0.8)
+    assert sweep.replay(CURVES, bandit, 3) == sweep.Outcome(7, 0.8)
 
 
-def test_a_trial_at_its_last_epoch_is_complete(benchmark):
-    assert benchmark.replay([{1: 0.9}, {1: 0.1}], policy(type="bandit", slack_factor=0.1), 1).epochs == 2
+def test_a_trial_at_its_last_epoch_is_complete():
+    assert sweep.replay([{1: 0.9}, {1: 0.1}], policy(type="bandit", slack_factor=0.1), 1).epochs == 2
 
 
 def test_the_command_prints_every_policy(tmp_path):
