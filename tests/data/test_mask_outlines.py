@@ -4,7 +4,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from automl_images.core.types import Detections
-from automl_images.data.mask_files import export_masks
+from automl_images.data.mask_files import distinct_names, export_masks
 from automl_images.data.mask_outlines import outlines, polygon_of_mask
 from automl_images.data.masks import rasterise
 
@@ -125,3 +125,10 @@ def test_pictures_of_masks_have_the_size_of_the_image_and_safe_names(tmp_path):
         export_masks(
             Detections(*(getattr(detections(), k) for k in ("boxes", "labels", "scores"))), [], "x", (1, 1), tmp_path
         )
+
+
+def test_images_of_one_name_keep_their_pictures_apart():
+    paths = ["a/cam1/0001.jpg", "a/cam2/0001.jpg", "b/cam2/0001.jpg", "a/other.jpg", "x/a?b.png", "x/a:b.png"]
+    names = distinct_names(paths)
+    assert names == ["cam1_0001", "cam2_0001", "cam2_0001_2", "other", "x_a?b", "x_a:b_2"]
+    assert distinct_names([]) == []

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,16 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from automl_images.data.masks import MAX_CANVAS, canvas_size, mask_boxes, paste, rasterise
+from automl_images.data.masks import (
+    MAX_CANVAS,
+    MAX_PIXELS,
+    canvas_size,
+    decode_mask,
+    encode_mask,
+    mask_boxes,
+    paste,
+    rasterise,
+)
 
 SQUARE = [0.1, 0.1, 0.9, 0.1, 0.9, 0.9, 0.1, 0.9]
 INNER = [0.3, 0.3, 0.7, 0.3, 0.7, 0.7, 0.3, 0.7]
@@ -26,6 +37,23 @@ INNER = [0.3, 0.3, 0.7, 0.3, 0.7, 0.7, 0.3, 0.7]
 def test_canvas(size, expected):
     assert canvas_size(*size) == expected
     assert expected[0] * expected[1] <= MAX_CANVAS
+
+
+def test_many_masks_of_one_image_are_made_smaller_together():
+    assert canvas_size(1400, 1400, 255) == (1400, 1400)
+    width, height = canvas_size(1400, 1400, 300)
+    assert width == height == 1290
+    assert 300 * width * height <= MAX_PIXELS
+    assert canvas_size(10, 10, 10**9) == (1, 1)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (1, 1), (40, 3)])
+def test_a_code_is_the_mask(shape):
+    mask = np.random.default_rng(0).random(shape) > 0.5
+    code = json.loads(json.dumps(encode_mask(mask)))
+    assert code["size"] == list(shape)
+    assert np.array_equal(decode_mask(code), mask)
+    assert decode_mask(code).dtype == bool
 
 
 corner = st.floats(0, 1) | st.integers(0, 100).map(lambda v: v / 100)

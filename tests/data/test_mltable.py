@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from automl_images.core.errors import DataError
 from automl_images.core.types import Detections
@@ -221,6 +222,26 @@ def test_responses_keep_to_the_number_of_points():
     detections = Detections(np.array([[10, 10, 190, 190]], np.float32), np.array([0]), np.ones(1, np.float32), masks)
     polygon = detections_to_response(detections, ["x"], 200, 200, max_points=20)["boxes"][0]["polygon"]
     assert [len(segment) // 2 <= 20 for segment in polygon] == [True]
+
+
+def test_an_exact_response_gives_back_the_masks_however_few_points_its_polygons_have():
+    rows, columns = np.mgrid[:60, :80]
+    star = np.hypot(rows - 30, columns - 40) < 18 + 8 * np.sin(7 * np.arctan2(rows - 30, columns - 40))
+    line = np.zeros((60, 80), bool)
+    line[10, 5:70] = True
+    masks = np.stack([star, line])
+    boxes = np.array([[10, 2, 70, 58], [5, 10, 70, 11]], np.float32)
+    found = Detections(boxes, np.array([0, 1]), np.array([0.9, 0.8], np.float32), masks)
+    response = json.loads(json.dumps(detections_to_response(found, ["a", "b"], 80, 60, max_points=5, exact=True)))
+    assert all(len(entry["polygon"][0]) <= 12 for entry in response["boxes"])
+    again = detections_from_response(response, {"a": 0, "b": 1}, 80, 60, masks=True)
+    assert np.array_equal(again.masks, masks)
+    coded = detections_from_response(response, {"a": 0, "b": 1}, 80, 60, codes=True)
+    assert coded.masks is None
+    assert [coco_mask.area(code) for code in coded.codes] == [star.sum(), line.sum()]
+    plain = detections_to_response(found, ["a", "b"], 80, 60, max_points=5)
+    simplified = detections_from_response(plain, {"a": 0, "b": 1}, 80, 60, masks=True)
+    assert not np.array_equal(simplified.masks, masks)
 
 
 def test_a_written_table_is_a_source_again(tmp_path):

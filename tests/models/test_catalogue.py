@@ -67,6 +67,13 @@ def test_defaults_freeze_two_groups_only_with_weights(settings):
         assert trained == [False] * frozen + [True] * (8 - frozen)
 
 
+def test_frozen_layers_can_be_trained_again():
+    given = {"layers_to_freeze": 0, "freeze_batch_norm": False}
+    values = resolve("image_classification", "efficientnet_lite0", given)
+    model = catalogue.build_model("image_classification", "efficientnet_lite0", ["a", "b"], values).model
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
 def test_importing_the_catalogue_is_light():
     code = (
         "import sys, automl_images.models.catalogue; print('timm' in sys.modules, 'torchvision.models' in sys.modules)"

@@ -63,6 +63,28 @@ def test_a_job_that_continues_another_is_ahead_of_it_from_the_first_epoch(tmp_pa
     assert second[-1] < first[-1]
 
 
+def test_the_run_of_one_trial_names_that_trial_and_the_run_of_the_job_its_best(tmp_path):
+    store = JobStore(tmp_path / "jobs")
+    job, _ = store.open("fingerprint", "first", {})
+    for number, metric in enumerate((0.9, 0.5, 0.7)):
+        folder = job.folder / str(number)
+        folder.mkdir()
+        write_json(folder / "tracking.json", {"run_id": f"run{number}"})
+        write_json(folder / "trial.json", {"model_name": MODEL})
+        write_json(folder / "result.json", {"primary_metric": metric})
+        if number != 2:
+            (folder / "best.safetensors").touch()
+
+    def weights(run):
+        values = resolve(TASK, MODEL, {"checkpoint_run_id": run})
+        return with_checkpoint(MODEL, values, store, NullTracker())["weights"]
+
+    assert weights("run1") == str(job.folder / "1/best.safetensors")
+    assert weights("first") == str(job.folder / "0/best.safetensors")
+    with pytest.raises(SettingsError, match="2 holds no weights"):
+        weights("run2")
+
+
 def _folder(tmp_path, model_name):
     folder = tmp_path / "model"
     folder.mkdir()

@@ -50,8 +50,8 @@ def catalogue(task: str | None, as_json: bool) -> None:
 
 def _table(task: str, rows: list[dict[str, Any]]) -> Table:
     table = Table(title=task, title_justify="left", box=None, pad_edge=False)
-    table.add_column("model_name", overflow="fold", min_width=33)
-    for heading in ("family", "M parameters", "licence", "pretrained weights"):
+    table.add_column("model_name", overflow="fold", min_width=18)
+    for heading in ("family", "M params", "licence", "weights"):
         table.add_column(heading, justify="right" if heading.startswith("M ") else "left", no_wrap=True)
     for row in rows:
         size = "" if row["million_parameters"] is None else f"{row['million_parameters']:g}"
@@ -124,11 +124,16 @@ def _of_model(rows: list[Hyperparameter], task: str | None, model: str) -> list[
 def _rows_table(title: str, entries: list[dict[str, Any]]) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for heading in ("name", "type and range", "default", "meaning"):
-        table.add_column(heading, overflow="fold", min_width=30 if heading == "name" else None)
+        table.add_column(heading, overflow="fold")
     for entry in entries:
         row = find(entry["name"])
-        cells = (row.name, range_of(row), _default(entry, row), row.meaning)
-        table.add_row(*(Text(cell) for cell in cells))
+        default = value_of(entry["default"]) + (" *" if entry["other_defaults"] else "")
+        table.add_row(*(Text(cell) for cell in (row.name, range_of(row), default, row.meaning)))
+    if any(entry["other_defaults"] for entry in entries):
+        table.caption, table.caption_justify = (
+            "* some models have another: --model NAME, or the name of the row",
+            "left",
+        )
     return table
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -53,7 +54,7 @@ def export_masks(
     Args:
         detections: with masks.
         classes: class names by label.
-        image: name of the image, without extension; images of the same name overwrite one another.
+        image: name of the image, without extension; see `distinct_names`.
         size: width and height of the image, which the pictures get.
         folder: where `masks/` is made.
         image_type: file format; `jpg` is lossy at the edges.
@@ -76,6 +77,24 @@ def export_masks(
         with replacing(paths[-1]) as temporary:
             picture.save(temporary, format="JPEG" if image_type == "jpg" else image_type)
     return paths
+
+
+def distinct_names(paths: Sequence[Path | str]) -> list[str]:
+    """Return a name for each image, by which its pictures are told apart from all others'.
+
+    That is the file's name without extension; where several images share it, with that of its folder before it, and
+    where that does not tell them apart either, with a number after it.
+    """
+    files = [Path(path) for path in paths]
+    stems = Counter(_name(file.stem) for file in files)
+    longer = [file.stem if stems[_name(file.stem)] == 1 else f"{file.parent.name}_{file.stem}" for file in files]
+    known: set[str] = set()
+    names = []
+    for name in longer:
+        candidates = (name, *(f"{name}_{number}" for number in range(2, len(files) + 2)))
+        names.append(next(candidate for candidate in candidates if _name(candidate) not in known))
+        known.add(_name(names[-1]))
+    return names
 
 
 def _name(text: str) -> str:

@@ -8,7 +8,8 @@ polygon holds (COCO's, so that what is trained on is what is scored). Leaves the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +20,41 @@ MaskArray = NDArray[np.bool_]
 
 MAX_CANVAS = 2**21
 """Pixels up to which masks are kept as large as their image: a hundred such masks are 200 MiB."""
+MAX_PIXELS = 500_000_000
+"""Of all masks of an image together (specification A.5), that is bytes."""
 
 
-def canvas_size(width: int, height: int) -> tuple[int, int]:
-    """Return width and height of the masks of an image: its own up to `MAX_CANVAS` pixels, else of the same shape."""
-    if width * height <= MAX_CANVAS:
+def canvas_size(width: int, height: int, objects: int = 1) -> tuple[int, int]:
+    """Return width and height of the masks of an image: its own, or where that is too large, of the same shape.
+
+    Args:
+        width, height: of the image, in pixels.
+        objects: masks that are to be in memory at once.
+
+    Returns:
+        A size of `MAX_CANVAS` pixels at most, and of which all masks have `MAX_PIXELS` at most.
+    """
+    most = min(MAX_CANVAS, max(MAX_PIXELS // max(objects, 1), 1))
+    if width * height <= most:
         return width, height
-    factor = math.sqrt(MAX_CANVAS / (width * height))
-    longest = MAX_CANVAS  # of an image a pixel high
-    return min(max(int(width * factor), 1), longest), min(max(int(height * factor), 1), longest)
+    factor = math.sqrt(most / (width * height))
+    return min(max(int(width * factor), 1), most), min(max(int(height * factor), 1), most)
+
+
+def encode_mask(mask: MaskArray) -> dict[str, Any]:
+    """Return a mask `(h, w)` as COCO's compressed run-length code: `size` (h, w) and `counts` (text)."""
+    from pycocotools import mask as coco
+
+    code = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": [int(side) for side in code["size"]], "counts": code["counts"].decode("ascii")}
+
+
+def decode_mask(code: Mapping[str, Any]) -> MaskArray:
+    """Return the mask `(h, w)` of a code."""
+    from pycocotools import mask as coco
+
+    decoded: MaskArray = np.ascontiguousarray(coco.decode(dict(code)), dtype=np.bool_)
+    return decoded
 
 
 def rasterise(polygon: Sequence[Sequence[float]], width: int, height: int) -> MaskArray:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic_core import to_json
 
 from automl_images.core.errors import DataError
@@ -21,7 +22,7 @@ from automl_images.core.files import replacing, write_text
 from automl_images.core.types import Detections, FloatArray, Objects, Row, Table
 from automl_images.data import strict_json
 from automl_images.data.mask_outlines import MAX_POINTS, outlines
-from automl_images.data.masks import MaskArray, canvas_size, rasterise
+from automl_images.data.masks import MaskArray, canvas_size, decode_mask, encode_mask, rasterise
 
 ROWS_FILE = "annotations.jsonl"
 TABLE_FILE = "MLTable"
@@ -108,7 +109,7 @@ def labels_of(label: Any, kind: str) -> list[str]:
 
 
 def objects_from_row(
-    row: Row, class_index: Mapping[str, int], width: int, height: int, *, masks: bool = False
+    row: Row, class_index: Mapping[str, int], width: int, height: int, *, masks: bool = False, codes: bool = False
 ) -> Objects:
     """Return the annotated objects of a row of kind `boxes` or `polygons` in pixels.
 
@@ -118,17 +119,25 @@ def objects_from_row(
         width: of the upright image, in pixels.
         height: of the upright image, in pixels.
         masks: fill the polygons, which all objects must then have.
+        codes: the same, but return run-length codes, which take next to no memory.
     """
     label = row["label"]
     boxes = np.array([normalised_box(item) for item in label], np.float64).reshape(-1, 4)
     boxes *= (width, height, width, height)
     labels = np.array([class_index[item["label"]] for item in label], np.int64)
     crowd = np.array([bool(item.get("isCrowd", 0)) for item in label], np.bool_)
-    return Objects(boxes.astype(np.float32), labels, crowd, _filled(label, width, height) if masks else None)
+    shapes = _shapes(label, width, height, masks=masks, codes=codes)
+    return Objects(boxes.astype(np.float32), labels, crowd, *shapes)
 
 
 def detections_to_response(
-    detections: Detections, classes: Sequence[str], width: int, height: int, *, max_points: int = MAX_POINTS
+    detections: Detections,
+    classes: Sequence[str],
+    width: int,
+    height: int,
+    *,
+    max_points: int = MAX_POINTS,
+    exact: bool = False,
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the detections of one image in the schema of the scoring response (specification J.1).
 
@@ -139,6 +148,8 @@ def detections_to_response(
         width: of the upright image, in pixels.
         height: of the upright image, in pixels.
         max_points: of a polygon's outline.
+        exact: add the `mask` itself to each object, as COCO's run-length code, which a polygon of few points only
+            resembles.
     """
     scale = np.array([width, height, width, height], np.float64)
     boxes = np.clip(detections.boxes.astype(np.float64) / scale, 0.0, 1.0).round(DECIMALS).tolist()
@@ -146,13 +157,20 @@ def detections_to_response(
     boxes_out = [{"box": box_dict(b), "label": classes[label], "score": round(s, 6)} for b, label, s in found]
     if detections.masks is None:
         return {"boxes": boxes_out}
-    outlined = zip(boxes_out, detections.masks, strict=True)
-    with_polygon = [found | {"polygon": _polygon(mask, max_points)} for found, mask in outlined]
-    return {"boxes": [found for found in with_polygon if found["polygon"]]}
+    outlined = [
+        found | _outlined(mask, max_points, exact) for found, mask in zip(boxes_out, detections.masks, strict=True)
+    ]
+    return {"boxes": [found for found in outlined if found["polygon"]]}
 
 
 def detections_from_response(
-    response: Mapping[str, Any], class_index: Mapping[str, int], width: int, height: int, *, masks: bool = False
+    response: Mapping[str, Any],
+    class_index: Mapping[str, int],
+    width: int,
+    height: int,
+    *,
+    masks: bool = False,
+    codes: bool = False,
 ) -> Detections:
     """Return the detections in pixels that a scoring response of one image holds; the inverse of the above.
 
@@ -161,14 +179,16 @@ def detections_from_response(
         class_index: class name to label.
         width: of the upright image, in pixels.
         height: of the upright image, in pixels.
-        masks: fill the polygons, which all objects must then have.
+        masks: give exact masks where the response holds them, else filled polygons, which all objects must then have.
+        codes: the same, as run-length codes.
     """
     found = response["boxes"]
     boxes = np.array([normalised_box(item["box"]) for item in found], np.float64).reshape(-1, 4)
     boxes *= (width, height, width, height)
     labels = np.array([class_index[item["label"]] for item in found], np.int64)
     scores = np.array([item["score"] for item in found], np.float32)
-    return Detections(boxes.astype(np.float32), labels, scores, _filled(found, width, height) if masks else None)
+    shapes = _shapes(found, width, height, masks=masks, codes=codes)
+    return Detections(boxes.astype(np.float32), labels, scores, *shapes)
 
 
 def classes_to_response(probabilities: FloatArray, classes: Sequence[str]) -> dict[str, list[Any]]:
@@ -196,17 +216,28 @@ def normalised_box(item: Mapping[str, Any]) -> tuple[float, float, float, float]
     return item["topX"], item["topY"], item["bottomX"], item["bottomY"]
 
 
-def _polygon(mask: MaskArray, max_points: int) -> list[list[float]]:
-    return [[round(value, DECIMALS) for value in segment] for segment in outlines(mask, max_points)]
+def _outlined(mask: MaskArray, max_points: int, exact: bool) -> dict[str, Any]:
+    polygon = [[round(value, DECIMALS) for value in segment] for segment in outlines(mask, max_points)]
+    return {"polygon": polygon, "mask": encode_mask(mask)} if exact else {"polygon": polygon}
 
 
-def _filled(items: Sequence[Mapping[str, Any]], width: int, height: int) -> MaskArray:
-    """Return the masks `(N, h, w)` of objects of a row or response, on the image's canvas."""
+def _shapes(
+    items: Sequence[Mapping[str, Any]], width: int, height: int, *, masks: bool, codes: bool
+) -> tuple[MaskArray | None, NDArray[np.object_] | None]:
+    """Return the masks `(N, h, w)` of objects of a row or response, on the image's canvas, or their codes `(N,)`."""
+    if codes:
+        coded = np.empty(len(items), np.object_)
+        for number, item in enumerate(items):
+            code = item["mask"] if "mask" in item else encode_mask(rasterise(item["polygon"], width, height))
+            coded[number] = {"size": code["size"], "counts": code["counts"].encode("ascii")}
+        return None, coded
+    if not masks:
+        return None, None
     w, h = canvas_size(width, height)
-    masks = np.zeros((len(items), h, w), np.bool_)
-    for item, mask in zip(items, masks, strict=True):
-        mask[:] = rasterise(item["polygon"], width, height)
-    return masks
+    filled = np.zeros((len(items), h, w), np.bool_)
+    for item, mask in zip(items, filled, strict=True):
+        mask[:] = decode_mask(item["mask"]) if "mask" in item else rasterise(item["polygon"], width, height)
+    return filled, None
 
 
 def _json_line(row: Row) -> bytes:

@@ -14,6 +14,7 @@ from automl_images.core.errors import SettingsError
 from automl_images.core.files import read_json
 from automl_images.core.tracking import Tracker
 from automl_images.jobs.store import Job, JobStore
+from automl_images.sweep.following import RUN_ID
 from automl_images.sweep.trials import REQUEST, RESULT, WEIGHTS
 
 MODEL_WEIGHTS, SETTINGS = "model.safetensors", "settings.json"
@@ -42,16 +43,20 @@ def with_checkpoint(model_name: str, values: Mapping[str, Any], jobs: JobStore, 
 
 
 def _of_run(run: str, jobs: JobStore, tracker: Tracker) -> Path:
-    """Return the weights of the best trial of a job of ours, or of the model that a run of the tracker holds."""
+    """Return the weights of a job's best trial, of the trial of a run, or of the model that a run holds."""
     for job in jobs.jobs():
         if run in (job.name, job.run_id):
             return _of_job(job)
+        for record in job.folder.glob(f"*/{RUN_ID}"):
+            if read_json(record)["run_id"] == run:
+                return _of_trial(record.parent)
     folder = tracker.model_folder(run)
     if folder is not None and (folder / MODEL_WEIGHTS).is_file():
         return folder / MODEL_WEIGHTS
     known = ", ".join(job.name for job in jobs.jobs()[:5]) or "none yet"
     raise SettingsError(
-        f"checkpoint_run_id {run!r} is neither a job in {jobs.folder} (newest: {known}) nor an MLflow run with a model."
+        f"checkpoint_run_id {run!r} is neither a job in {jobs.folder} (newest: {known}), nor the MLflow run of one of "
+        "their trials, nor an MLflow run with a model."
     )
 
 
@@ -61,6 +66,14 @@ def _of_job(job: Job) -> Path:
     if not finished:
         raise SettingsError(f"checkpoint_run_id {job.name!r}: no trial of this job is finished yet.")
     return max(finished)[2] / WEIGHTS
+
+
+def _of_trial(folder: Path) -> Path:
+    if not (folder / WEIGHTS).is_file():
+        raise SettingsError(
+            f"checkpoint_run_id: {folder} holds no weights; the trial finished no epoch, or was a loser."
+        )
+    return folder / WEIGHTS
 
 
 def _in_folder(dataset: str, name: str, tracker: Tracker) -> Path:

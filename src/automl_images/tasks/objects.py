@@ -17,7 +17,7 @@ from automl_images.augmentation.preview import preview
 from automl_images.augmentation.sample import Sample
 from automl_images.core.types import Detections, Objects, Row
 from automl_images.data.images import read_image
-from automl_images.data.mask_files import MaskPictures
+from automl_images.data.mask_files import MaskPictures, distinct_names
 from automl_images.data.mltable import (
     class_names,
     detections_from_response,
@@ -31,7 +31,6 @@ from automl_images.evaluation.bootstrap import (
     mean_average_precision_interval,
 )
 from automl_images.evaluation.detection import Evaluation, evaluate_detections
-from automl_images.evaluation.mask_codes import encoded
 from automl_images.evaluation.voc import voc_metrics
 from automl_images.export.onnx import export_onnx
 from automl_images.export.parity import check_parity
@@ -117,7 +116,7 @@ class FindingObjects(TaskAdapter):
         metadata = _metadata(detector, model)
         classes = model.settings["classes"]
         annotated = self._annotated(classes)
-        images = [annotated.image(read_image(row["image_url"])) for row in rows[: options["images"]]]
+        images = [annotated.image(read_image(row["image_url"]), row) for row in rows[: options["images"]]]
         truths = [annotated.objects(row, image) for row, image in zip(rows, images, strict=False)]
         report = check_parity(
             DetectionPredictor(TorchBackend(detector.export_spec(), metadata), metadata),
@@ -135,14 +134,15 @@ class FindingObjects(TaskAdapter):
         return report.as_dict()
 
     def predict(self, onnx_model: bytes, rows: Sequence[Row], options: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the scoring response of each row at the low score of the evaluation."""
+        """Return the scoring response of each row at the low score of the evaluation, with exact masks."""
         predictor = cast(DetectionPredictor, load_predictor(onnx_model))
         classes, points = predictor.metadata.classes, predictor.metadata.max_number_of_polygon_points
         responses = []
         for row in rows:
             image = read_image(row["image_url"])
             [found] = predictor.predict([image], score_threshold=EVALUATION_SCORE)
-            response = detections_to_response(found, classes, image.shape[1], image.shape[0], max_points=points)
+            height, width = image.shape[:2]
+            response = detections_to_response(found, classes, width, height, max_points=points, exact=True)
             responses.append({"filename": row["image_url"], **response})
         return responses
 
@@ -154,11 +154,12 @@ class FindingObjects(TaskAdapter):
         if not values.get("export_as_image"):
             return
         index = {name: i for i, name in enumerate(classes)}
-        for prediction, row in zip(predictions, rows, strict=True):
+        names = distinct_names([row["image_url"] for row in rows])
+        for prediction, row, name in zip(predictions, rows, names, strict=True):
             size = int(row["image_details"]["width"]), int(row["image_details"]["height"])
             found = detections_from_response(prediction, index, *size, masks=True)
             shown = found.take(found.scores >= values["box_score_threshold"])
-            yield MaskPictures(shown, classes, Path(row["image_url"]).stem, size, values["image_type"])
+            yield MaskPictures(shown, classes, name, size, values["image_type"])
 
     def evaluate(
         self,
@@ -252,8 +253,8 @@ class FindingObjects(TaskAdapter):
         found, truths = [], []
         for prediction, row in zip(predictions, rows, strict=True):
             width, height = int(row["image_details"]["width"]), int(row["image_details"]["height"])
-            found.append(encoded(detections_from_response(prediction, index, width, height, masks=self.masks)))
-            truths.append(encoded(objects_from_row(row, index, width, height, masks=self.masks)))
+            found.append(detections_from_response(prediction, index, width, height, codes=self.masks))
+            truths.append(objects_from_row(row, index, width, height, codes=self.masks))
         return found, truths
 
     def _detector(self, model: TrainedModel) -> Detector:

@@ -36,7 +36,7 @@ class Annotated:
 
     Attributes:
         class_index: class name to label.
-        masks: objects carry masks; images above the size of a mask's canvas are then shrunk to it.
+        masks: objects carry masks; images whose masks would take too much memory are then shrunk.
     """
 
     class_index: Mapping[str, int]
@@ -45,12 +45,12 @@ class Annotated:
     def size(self, row: Row) -> tuple[int, int]:
         """Return width and height of a row's image as `image` gives it, pixels."""
         width, height = int(row["image_details"]["width"]), int(row["image_details"]["height"])
-        return canvas_size(width, height) if self.masks else (width, height)
+        return canvas_size(width, height, len(row["label"])) if self.masks else (width, height)
 
-    def image(self, image: ImageArray) -> ImageArray:
-        """Return the image in the size that is worked with."""
+    def image(self, image: ImageArray, row: Row) -> ImageArray:
+        """Return the image of a row in the size that is worked with."""
         height, width = image.shape[:2]
-        wanted = canvas_size(width, height)
+        wanted = canvas_size(width, height, len(row["label"]))
         if not self.masks or wanted == (width, height):
             return image
         return np.asarray(Image.fromarray(image).resize(wanted, Image.Resampling.BILINEAR, reducing_gap=3.0))
@@ -61,7 +61,7 @@ class Annotated:
 
     def sample(self, row: Row, image: ImageArray) -> Sample:
         """Return the sample of a row and its image as it was read."""
-        image = self.image(image)
+        image = self.image(image, row)
         return Sample.from_objects(image, self.objects(row, image))
 
 
@@ -140,7 +140,7 @@ class TrainingSet(Dataset[DetectionItem | None]):
     def _load(self, index: int) -> Sample | None:
         row_index, tile = self.elements[index]
         try:
-            image = self.annotated.image(self.images[row_index])
+            image = self.annotated.image(self.images[row_index], self.rows[row_index])
         except ImageError:
             return None  # the batch is made without it; conversion has reported the file
         objects = self.annotated.objects(self.rows[row_index], image)
@@ -172,7 +172,7 @@ class ValidationSet(Dataset[DetectionItem | None]):
         """Return image `index`; None when it cannot be read."""
         row = self.rows[index]
         try:
-            image = self.annotated.image(read_image(row["image_url"]))
+            image = self.annotated.image(read_image(row["image_url"]), row)
         except ImageError:
             return None
         height, width = image.shape[:2]

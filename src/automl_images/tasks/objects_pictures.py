@@ -8,7 +8,7 @@ from typing import Any
 from automl_images.core.types import ImageArray, Row
 from automl_images.data.drawing import class_colour, draw_boxes, draw_masks
 from automl_images.data.images import read_image
-from automl_images.data.mltable import detections_from_response
+from automl_images.data.mltable import detections_from_response, objects_from_row
 from automl_images.tasks.objects_data import Annotated
 
 WHITE = (255, 255, 255)
@@ -16,7 +16,7 @@ WHITE = (255, 255, 255)
 
 def with_annotations(row: Row, annotated: Annotated, classes: Sequence[str]) -> ImageArray:
     """Return the image of a row with its annotated objects drawn, each in the colour of its class."""
-    image = annotated.image(read_image(row["image_url"]))
+    image = annotated.image(read_image(row["image_url"]), row)
     truth = annotated.objects(row, image)
     names, colours = [classes[i] for i in truth.labels], [class_colour(i) for i in truth.labels]
     if truth.masks is not None:
@@ -28,9 +28,9 @@ def with_predictions(
     row: Row, prediction: Mapping[str, Any], annotated: Annotated, classes: Sequence[str], threshold: float
 ) -> ImageArray:
     """Return an image with its ground truth (thin, white) and the predictions above the threshold drawn."""
-    image = annotated.image(read_image(row["image_url"]))
-    truth = annotated.objects(row, image)
+    image = read_image(row["image_url"])
     height, width = image.shape[:2]
+    truth = objects_from_row(row, annotated.class_index, width, height)
     found = detections_from_response(prediction, annotated.class_index, width, height, masks=annotated.masks)
     found = found.take(found.scores >= threshold)
     names, colours = [classes[i] for i in found.labels], [class_colour(i) for i in found.labels]

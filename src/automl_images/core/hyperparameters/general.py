@@ -170,8 +170,12 @@ GENERAL: tuple[Hyperparameter, ...] = (
         maximum=1,
     ),
     Hyperparameter("nesterov", "bool", "Nesterov momentum of sgd.", True),
-    Hyperparameter("beta1", "float", "First moment's decay of adam and adamw.", 0.9, minimum=0, maximum=1),
-    Hyperparameter("beta2", "float", "Second moment's decay of adam and adamw.", 0.999, minimum=0, maximum=1),
+    Hyperparameter(
+        "beta1", "float", "First moment's decay of adam and adamw.", 0.9, minimum=0, maximum=1, open_maximum=True
+    ),
+    Hyperparameter(
+        "beta2", "float", "Second moment's decay of adam and adamw.", 0.999, minimum=0, maximum=1, open_maximum=True
+    ),
     Hyperparameter("ams_gradient", "bool", "AMSGrad variant of adam and adamw.", False, aliases=("amsgrad",)),
     Hyperparameter(
         "evaluation_frequency", "int", "Epochs between evaluations; the last epoch is always evaluated.", 1, minimum=1
@@ -180,7 +184,7 @@ GENERAL: tuple[Hyperparameter, ...] = (
     Hyperparameter(
         "checkpoint_run_id",
         "text",
-        "MLflow run or job whose best model's weights the training begins with.",
+        "MLflow run, of a job or of a trial, or job, whose best model's weights the training begins with.",
         None,
     ),
     Hyperparameter(
@@ -192,7 +196,14 @@ GENERAL: tuple[Hyperparameter, ...] = (
     Hyperparameter(
         "checkpoint_filename", "text", "File of weights inside checkpoint_dataset_id; both or neither.", None
     ),
-    Hyperparameter("layers_to_freeze", "int", "Leading layer groups that are not trained.", None, minimum=1),
+    Hyperparameter(
+        "layers_to_freeze",
+        "int",
+        "Leading layer groups that are not trained; 0: none. Not set, and with pretrained weights: 4 of "
+        "efficientnet_lite0, 2 of fasterrcnn_…, maskrcnn_…, retinanet_… and mmd-3x-…, none of the others.",
+        None,
+        minimum=0,
+    ),
     Hyperparameter(
         "number_of_workers",
         "int",
