@@ -118,7 +118,7 @@ def add(path: Path, rows: pd.DataFrame) -> None:
 def write(arguments: argparse.Namespace) -> None:
     """Write the portfolio from all that was measured."""
     candidates = yaml.safe_load(CANDIDATES.read_text(encoding="utf-8"))
-    results = pd.read_csv(RESULTS)
+    results = pd.read_csv(RESULTS).query("status == 'Completed'")
     portfolio: dict[str, list[dict[str, Any]]] = {}
     for task, recipes in candidates.items():
         by_name = {recipe["name"]: recipe for recipe in recipes}
