@@ -104,6 +104,28 @@ def test_csv(folder, text, kind, labels):
     assert {name: row["label"] for name, row in named(conversion.rows).items()} == labels
 
 
+def test_labels_split_at_spaces_are_one_finding_that_says_how_to_keep_them_together(folder):
+    table = folder / "t.csv"
+    table.write_text("image,labels\na.jpg,can\nb.jpg,milk bottle\nc.jpg,milk bottle can\n")
+    conversion = convert_all(table, "classes")
+    assert named(conversion.rows)["b.jpg"]["label"] == ["milk", "bottle"]
+    [finding] = [f for f in conversion.findings if f.code == "LABEL_SPLIT_AT_SPACES"]
+    assert (finding.severity, finding.file, finding.line) == ("warning", str(table), 3)
+    assert "in 2 cells were split at spaces, e.g. 'milk bottle' into 'milk' and 'bottle'" in finding.message
+    assert "end the cell with ';'" in finding.message
+    assert conversion.summary["rows_bad"] == 0
+    table.write_text("image,labels\na.jpg,can\nb.jpg,milk bottle;\nc.jpg,milk bottle;can\n")
+    mended = convert_all(table, "classes")
+    assert {n: r["label"] for n, r in named(mended.rows).items()} == {
+        "a.jpg": ["can"],
+        "b.jpg": ["milk bottle"],
+        "c.jpg": ["milk bottle", "can"],
+    }
+    assert "LABEL_SPLIT_AT_SPACES" not in codes(mended.findings)
+    table.write_text("image,labels\na.jpg, can \nb.jpg,\nc.jpg,bottle\n")
+    assert "LABEL_SPLIT_AT_SPACES" not in codes(convert_all(table, "classes").findings)
+
+
 def test_csv_target_column_and_bad_lines(folder):
     (folder / "t.csv").write_text("image,label,kind\na.jpg,x,cat\nb.jpg,y\n\nb.jpg,y,dog\n,z,dog\n")
     conversion = convert(options(folder / "t.csv"), "class", target_column="kind", max_invalid=1.0)

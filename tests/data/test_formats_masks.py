@@ -159,6 +159,43 @@ def test_folders_that_cannot_be_used(tmp_path):
         recognise(tmp_path / "photos", "polygons")
 
 
+@pytest.mark.parametrize("photos", ["photos", "."])
+def test_auto_looks_for_photos_where_they_are_said_to_be(tmp_path, photos):
+    photo(tmp_path / photos / "a.png")
+    save(ids(), tmp_path / "masks" / "a.png")
+    with pytest.raises(DataError, match="not clear: it looks like none"):
+        convert_all(tmp_path)
+    conversion = convert_all(tmp_path, images=tmp_path / photos)
+    assert conversion.summary["format"] == "masks"
+    assert len(conversion.rows) == 1
+    with pytest.raises(DataError, match="Expected the folder of the images"):
+        convert_all(tmp_path, images=tmp_path / "absent")
+
+
+def test_auto_does_not_take_photos_for_masks(tmp_path):
+    save(ids(), tmp_path / "train" / "images" / "a.png")
+    save(ids(), tmp_path / "validation" / "images" / "b.png")
+    for images in (tmp_path, tmp_path / "train", tmp_path / "train" / "images"):
+        with pytest.raises(DataError, match="not clear: it looks like none"):
+            recognise(tmp_path / "train", "polygons", images)
+
+
+@pytest.mark.parametrize(("bad", "known"), [("broken", True), ("colour", True), ("colours", False)])
+def test_one_bad_mask_does_not_decide_on_the_format(tmp_path, bad, known):
+    for name in ("b", "c"):
+        photo(tmp_path / "images" / f"{name}.jpg")
+        save(ids(), tmp_path / "masks" / f"{name}.png")
+    for name in {"broken": ["a"], "colour": ["a"], "colours": ["a", "aa", "ab"]}[bad]:
+        photo(tmp_path / "masks" / f"{name}.png")
+    if bad == "broken":
+        (tmp_path / "masks" / "a.png").write_bytes(b"no png")
+    if known:
+        assert recognise(tmp_path / "masks", "polygons") == "masks"
+    else:
+        with pytest.raises(DataError, match="looks like none"):
+            recognise(tmp_path / "masks", "polygons")
+
+
 @pytest.mark.skipif(not NUCLEI.exists(), reason="the shared data sets are not here")
 def test_nuclei_are_those_of_the_coco_file():
     document = json.loads((NUCLEI / "instances.json").read_text())

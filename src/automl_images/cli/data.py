@@ -12,13 +12,16 @@ from pydantic import ValidationError
 
 from automl_images.cli.plain_errors import plain_errors
 from automl_images.cli.tables import table_console
-from automl_images.core.errors import SettingsError
+from automl_images.core.errors import DataError, SettingsError
 from automl_images.core.files import write_json
+from automl_images.core.types import Row
 from automl_images.data.conversion import Conversion, RejectedData, convert
-from automl_images.data.dataset_checks import shared_images
+from automl_images.data.dataset_checks import require_minimum, shared_images
 from automl_images.data.mltable import write_table
 from automl_images.data.sources import SourceOptions
+from automl_images.data.splitting import split
 from automl_images.data.tables import findings_table, summary_table
+from automl_images.jobs.options import JobOptions
 from automl_images.tasks import TASKS
 
 FORMATS = ("coco", "voc", "yolo", "folder", "masks", "csv", "jsonl", "mltable")
@@ -56,6 +59,8 @@ def _source_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def check_data(as_json: bool, validation: str | None, **options: Any) -> None:
     """Print what is wrong with annotations and what they hold; change nothing.
 
+    Too few images to train on are not usable; without --validation, those that a run holds out do not count.
+
     Exit code 0: usable (perhaps with findings), 1: not usable, 2: wrong usage.
 
     Example: kedro data check --task object_detection --source annotations.json --images photos
@@ -63,17 +68,18 @@ def check_data(as_json: bool, validation: str | None, **options: Any) -> None:
     with plain_errors():
         conversion, rejection = _convert_or_reject(options)
         others = _convert_or_reject({**options, "path": validation})[0] if validation else None
+        refusal = rejection or _too_few(conversion.rows, options, others is not None)
         shared = shared_images(conversion.rows, others.rows) if others else []
         if as_json:
             pairs = [[a["image_url"], b["image_url"]] for a, b in shared]
-            click.echo(json.dumps(_as_json(conversion, rejection) | {"shared_images": pairs}, indent=2))
+            click.echo(json.dumps(_as_json(conversion, refusal) | {"shared_images": pairs}, indent=2))
         else:
             tables = [findings_table(conversion.findings)] if conversion.findings else []
             _print(*tables, summary_table(conversion.summary))
             for one, other in shared:
                 click.echo(f"in both sources: {one['image_url']} = {other['image_url']}")
-        if rejection:
-            raise rejection
+        if refusal:
+            raise refusal
 
 
 @data_group.command(name="convert")
@@ -120,9 +126,21 @@ def _convert_or_reject(options: dict[str, Any]) -> tuple[Conversion, RejectedDat
         return error.conversion, error
 
 
-def _as_json(conversion: Conversion, rejection: RejectedData | None) -> dict[str, Any]:
+def _too_few(rows: list[Row], options: dict[str, Any], validation_given: bool) -> DataError | None:
+    """Return the error with which a run, with its other parameters left alone, would refuse so few rows."""
+    try:
+        if not validation_given:
+            run = JobOptions(task=options["task"], source=SourceOptions(path=options["path"]))
+            rows = split(rows, run.holdout, run.random_seed, TASKS.get(run.task).label_kind).training
+        require_minimum(rows)
+    except DataError as error:
+        return error
+    return None
+
+
+def _as_json(conversion: Conversion, refusal: DataError | None) -> dict[str, Any]:
     findings = [finding.as_dict() for finding in conversion.findings]
-    return {"usable": rejection is None, "summary": conversion.summary, "findings": findings}
+    return {"usable": refusal is None, "summary": conversion.summary, "findings": findings}
 
 
 def _print(*tables: Any) -> None:

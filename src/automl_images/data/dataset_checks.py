@@ -29,7 +29,8 @@ def require_minimum(rows: Sequence[Row]) -> None:
     if len(rows) < MINIMUM_TRAINING_IMAGES:
         raise DataError(
             f"Expected at least {MINIMUM_TRAINING_IMAGES} training images (Azure AutoML's rule for image tasks), got "
-            f"{len(rows)}. Add labelled images, or look at the findings of the conversion if there should be more."
+            f"{len(rows)} without those held out for validation. Add labelled images, or look at the findings of the "
+            "conversion if there should be more."
         )
 
 

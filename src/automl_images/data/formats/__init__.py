@@ -30,7 +30,7 @@ def open_source(
     """
     if not source.path.exists():
         raise DataError(f"There is nothing at the source's path {source.path}.")
-    name = recognise(source.path, kind) if source.format == "auto" else source.format
+    name = recognise(source.path, kind, source.images) if source.format == "auto" else source.format
     reader = READERS.get(name)
     if kind not in reader.kinds:
         fitting = [name for name in READERS if kind in READERS.get(name).kinds]
@@ -38,33 +38,43 @@ def open_source(
     return reader(source, kind, target_column, log, check_images)
 
 
-def recognise(path: Path, kind: str) -> str:
+def recognise(path: Path, kind: str, images: Path | None = None) -> str:
     """Return the name of the one format that `path` looks like among those that can hold labels of `kind`.
+
+    Args:
+        path: annotation file or folder.
+        kind: wanted label kind.
+        images: the folder named in `images`, if there is one.
 
     Raises:
         DataError: there is none, or more than one.
     """
     fitting = [name for name in READERS if kind in READERS.get(name).kinds]
-    found = [name for name in fitting if not READERS.get(name).fallback and READERS.get(name).detect(path)]
-    found = found or [name for name in fitting if READERS.get(name).fallback and READERS.get(name).detect(path)]
+    found = _alike(path, images, fitting, fallback=False) or _alike(path, images, fitting, fallback=True)
     if len(found) == 1:
         return found[0]
     if found:
         raise DataError(f"The format of {path} is not clear: it could be any of {', '.join(found)}. Set `format`.")
     others = [name for name in READERS if name not in fitting]
     none = f"looks like none of {', '.join(fitting)} ({', '.join(others)} have no labels of kind {kind!r})"
-    if reasons := _reasons(path, fitting, others):
+    if reasons := _reasons(path, images, fitting, others):
         raise DataError(f"The format of {path} is not recognised: {'; '.join(reasons)}. It {none}.")
     raise DataError(f"The format of {path} is not clear: it {none}. Set `format`.")
 
 
-def _reasons(path: Path, fitting: list[str], others: list[str]) -> list[str]:
+def _reasons(path: Path, images: Path | None, fitting: list[str], others: list[str]) -> list[str]:
     """Return what is known of why a path is of no fitting format."""
     if path.is_file() and (unreadable := _unreadable(path)):
         return [unreadable]
     near = filter(None, (READERS.get(name).near(path) for name in fitting))
-    alike = [name for name in others if not READERS.get(name).fallback and READERS.get(name).detect(path)]
+    alike = _alike(path, images, others, fallback=False)
     return [*near, *(f"it looks like {name}" for name in alike)]
+
+
+def _alike(path: Path, images: Path | None, names: list[str], *, fallback: bool) -> list[str]:
+    """Return the names of the formats that a path looks like, of fallbacks or of the others."""
+    readers = {name: READERS.get(name) for name in names}
+    return [name for name, reader in readers.items() if reader.fallback == fallback and reader.detect(path, images)]
 
 
 def _unreadable(file: Path) -> str | None:

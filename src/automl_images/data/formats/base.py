@@ -115,8 +115,13 @@ class Reader(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def detect(cls, path: Path) -> bool:
-        """Tell whether `path` (which exists) looks like this format, cheaply and without raising."""
+    def detect(cls, path: Path, images: Path | None = None) -> bool:
+        """Tell whether `path` (which exists) looks like this format, cheaply and without raising.
+
+        Args:
+            path: annotation file or folder.
+            images: the folder named in `images`, if there is one.
+        """
 
     @classmethod
     def near(cls, path: Path) -> str | None:

@@ -1,7 +1,8 @@
 """COCO JSON: `images`, `annotations`, `categories`; boxes as x, y, width, height in pixels, polygons as flat lists.
 
 Category ids may have gaps; only their names travel on. A run-length encoded mask (crowds) is used by its box where
-boxes are wanted and becomes a polygon where polygons are. Source: cocodataset.org/#format-data.
+boxes are wanted and becomes a polygon where polygons are. An image whose entry has no size takes over that of its
+masks, which must then be that of the image file. Source: cocodataset.org/#format-data.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from automl_images.data import strict_json
 from automl_images.data.findings import short
 from automl_images.data.formats.base import READERS, Malformed, RawObject, Reader, Sample, number, polygon_of, size
 from automl_images.data.formats.from_masks import MasksToPolygons
-from automl_images.data.formats.run_lengths import decode_mask
+from automl_images.data.formats.run_lengths import decode_mask, size_of_mask
 from automl_images.data.sources import ImageLocator, find_image_root
 
 _KEYS = ("images", "annotations", "categories")
@@ -31,7 +32,7 @@ class CocoReader(Reader):
     kinds = frozenset({"boxes", "polygons"})
 
     @classmethod
-    def detect(cls, path: Path) -> bool:
+    def detect(cls, path: Path, images: Path | None = None) -> bool:
         """A JSON file that names images and categories, or a folder with such files."""
         return bool(_coco_files(path))
 
@@ -47,17 +48,21 @@ class CocoReader(Reader):
         self._names = self._category_names(document["categories"])
         self._images_by_id = images = self._images(document["images"])
         self._converted = MasksToPolygons(self.log, self._file)
+        self._mask_sizes: dict[Any, tuple[int, int]] = {}
         self._root = find_image_root(self._usual_roots(), [str(i["file_name"]) for i in images.values()][:20])
         objects = self._objects_by_image(document["annotations"], images)
         self._converted.report()
         del document
         for key, entry in images.items():
+            stated = self._side(entry, "width"), self._side(entry, "height")
+            width, height = self._mask_sizes.get(key, stated)
             yield Sample(
                 image=entry["file_name"],
                 file=self._file,
                 objects=objects.pop(key),
-                width=self._side(entry, "width"),
-                height=self._side(entry, "height"),
+                width=width,
+                height=height,
+                size_of_mask=key in self._mask_sizes,
                 item=key,
             )
 
@@ -165,8 +170,20 @@ class CocoReader(Reader):
         if not isinstance(segmentation, dict):
             return polygon_of(segmentation)
         image = self._images_by_id[entry["image_id"]]
-        mask, left = decode_mask(segmentation, size(image.get("width")), size(image.get("height")))
+        width, height = size(image.get("width")), size(image.get("height"))
+        if width is None or height is None:
+            width, height = self._common_size(segmentation, entry["image_id"])
+        mask, left = decode_mask(segmentation, width, height)
         return self._converted.polygon(mask, left, 0, entry.get("id"))
+
+    def _common_size(self, mask: dict[str, Any], image_id: Any) -> tuple[int, int]:
+        """Return the width and height of all masks of an image whose entry states none."""
+        found = size_of_mask(mask)
+        first = self._mask_sizes.setdefault(image_id, found)
+        if found != first:
+            message = f"{found[0]} x {found[1]}, another mask of the image has {first[0]} x {first[1]}"
+            raise Malformed("MASK_SIZE_MISMATCH", message, mask["size"])
+        return found
 
     def _label(self, entry: dict[str, Any]) -> Any:
         try:

@@ -1,8 +1,8 @@
 """CSV files for classification: a column with the image, and one with its label or labels or one of 0 and 1 a class.
 
 The delimiter (comma, semicolon, tab) is taken from the header. Several labels in a cell are separated by `;`, `,`, `|`
-or space, whichever of these is the first to occur anywhere in the column. The service's older `.tsv` files, without
-header and with labels separated by commas, are read too.
+or space, whichever of these is the first to occur anywhere in the column; a split at spaces is a finding. The
+service's older `.tsv` files, without header and with labels separated by commas, are read too.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from automl_images.core.errors import DataError
 from automl_images.data import strict_json
+from automl_images.data.findings import short
 from automl_images.data.formats.base import READERS, Reader, Sample
 from automl_images.data.sources import ImageLocator, find_image_root
 
@@ -32,7 +33,7 @@ class CsvReader(Reader):
     kinds = frozenset({"class", "classes"})
 
     @classmethod
-    def detect(cls, path: Path) -> bool:
+    def detect(cls, path: Path, images: Path | None = None) -> bool:
         """A file called .csv or .tsv."""
         return path.is_file() and path.suffix.lower() in {".csv", ".tsv"}
 
@@ -95,8 +96,29 @@ class CsvReader(Reader):
             column = column or self._column(header, _LABEL_COLUMNS, "label")
             return [cells[column] for _, cells in lines]
         if column is not None:
-            return _split_cells([cells[column] for _, cells in lines])
+            return self._split([(number, cells[column]) for number, cells in lines])
         return self._one_hot(header, image_column, lines)
+
+    def _split(self, cells: list[tuple[int, str]]) -> list[Any]:
+        """Return the labels of each cell, given with its line."""
+        separator = next((sign for sign in ";,|" if any(sign in cell for _, cell in cells)), None)
+        labels = [[part.strip() for part in cell.split(separator) if part.strip()] for _, cell in cells]
+        if separator is None:
+            self._report_spaces([(*cell, parts) for cell, parts in zip(cells, labels, strict=True) if len(parts) > 1])
+        return labels
+
+    def _report_spaces(self, split: list[tuple[int, str, list[str]]]) -> None:
+        """Log which cells were split at spaces, as a space may as well belong to the name of a class."""
+        if not split:
+            return
+        line, cell, parts = split[0]
+        count = "1 cell" if len(split) == 1 else f"{len(split)} cells"
+        names = " and ".join(f"'{short(part)}'" for part in parts)
+        message = (
+            f"the labels in {count} were split at spaces, e.g. '{short(cell.strip())}' into {names}; if these are one "
+            "label, end the cell with ';' (or separate all labels by ';')"
+        )
+        self.log.add("LABEL_SPLIT_AT_SPACES", message, self._file, line=line, value=cell)
 
     def _one_hot(self, header: list[str], image_column: str, lines: list[_Line]) -> list[Any]:
         """Return the classes of each line; of a line with a cell that is no flag, that cell, which validation refuses.
@@ -122,11 +144,6 @@ class CsvReader(Reader):
 
 def _flag(cell: str) -> bool | None:
     return _FLAGS.get(cell.strip().lower())
-
-
-def _split_cells(cells: list[str]) -> list[str | list[str] | None]:
-    separator = next((sign for sign in ";,|" if any(sign in cell for cell in cells)), None)
-    return [[part.strip() for part in cell.split(separator) if part.strip()] for cell in cells]
 
 
 def _find(header: list[str], known: tuple[str, ...]) -> str | None:

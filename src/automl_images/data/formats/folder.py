@@ -25,7 +25,7 @@ class FolderReader(Reader):
     fallback = True
 
     @classmethod
-    def detect(cls, path: Path) -> bool:
+    def detect(cls, path: Path, images: Path | None = None) -> bool:
         """A folder with a folder that holds an image."""
         return path.is_dir() and any(_is_image(file) for folder in _folders(path) for file in list_files(folder))
 

@@ -28,7 +28,7 @@ class JsonlReader(Reader):
     kinds = frozenset({"class", "classes", "boxes", "polygons"})
 
     @classmethod
-    def detect(cls, path: Path) -> bool:
+    def detect(cls, path: Path, images: Path | None = None) -> bool:
         """A file called .jsonl or .ndjson."""
         return path.is_file() and path.suffix.lower() in {".jsonl", ".ndjson"}
 

@@ -26,6 +26,8 @@ DEFAULT_CLASS = "object"
 _MODES = frozenset({"1", "L", "P", "I", "I;16"})
 """Pillow's modes with one number a pixel."""
 
+_LOOKED_AT = 5
+
 
 @READERS.register("masks")
 class MaskReader(Reader):
@@ -35,12 +37,12 @@ class MaskReader(Reader):
     kinds = frozenset({"boxes", "polygons"})
 
     @classmethod
-    def detect(cls, path: Path) -> bool:
-        """A folder, next to one of images, whose first PNG has one number a pixel."""
-        if not path.is_dir() or not any(map(Path.is_dir, _usual_roots(path))):
+    def detect(cls, path: Path, images: Path | None = None) -> bool:
+        """A folder, next to one of images, of whose first PNGs at least half have one number a pixel."""
+        if not path.is_dir() or not (images or any(map(Path.is_dir, _usual_roots(path)))):
             return False
-        first = next(iter(_masks(path)), None)
-        return first is not None and _mode(first) in _MODES
+        modes = [mode for mode in map(_mode, _masks_beside(path, images)[:_LOOKED_AT]) if mode]
+        return 2 * sum(mode in _MODES for mode in modes) >= len(modes) > 0
 
     def read(self) -> Iterator[Sample]:
         """Yield one sample a photo that has masks, sorted by path."""
@@ -118,6 +120,21 @@ class MaskReader(Reader):
 
 def _masks(path: Path) -> list[Path]:
     return [file for file in list_files(path) if file.suffix.lower() == ".png"]
+
+
+def _masks_beside(path: Path, images: Path | None) -> list[Path]:
+    """Return the PNGs below `path` that may be masks.
+
+    None where `images` lies below it, for they are not told apart then. Where it lies below `images`, its PNGs may be
+    photos: those are taken for masks that have the name of a photo elsewhere.
+    """
+    here, photos = path.resolve(), images.resolve() if images else None
+    if photos and photos.is_relative_to(here):
+        return []
+    if not photos or not here.is_relative_to(photos):
+        return _masks(path)
+    stems = {photo.stem for photo in list_images(photos) if not photo.is_relative_to(here)}
+    return [mask for mask in _masks(path) if mask.stem in stems]
 
 
 def _usual_roots(path: Path) -> list[Path]:

@@ -38,7 +38,7 @@ class MLTableReader(JsonlReader):
     name = "mltable"
 
     @classmethod
-    def detect(cls, path: Path) -> bool:
+    def detect(cls, path: Path, images: Path | None = None) -> bool:
         """A file called `MLTable`, or a folder with one."""
         table = _table_file(path)
         return table.name == TABLE_FILE and table.is_file()

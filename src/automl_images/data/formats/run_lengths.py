@@ -21,12 +21,27 @@ _LONGEST_NUMBER = 7
 """Characters of a number: 35 bits, enough for any mask that is decoded."""
 
 
-def decode_mask(value: dict[str, Any], width: int | None, height: int | None) -> tuple[MaskArray, int]:
+def size_of_mask(value: dict[str, Any]) -> tuple[int, int]:
+    """Return the width and height that a mask states itself, in pixels.
+
+    Args:
+        value: `{"size": [height, width], "counts": …}` as the file states it; anything.
+
+    Raises:
+        Malformed: it states none.
+    """
+    found = value.get("size")
+    if not isinstance(found, list) or len(found) != 2 or not all(type(side) is int and side > 0 for side in found):
+        raise Malformed("MASK_INVALID", f"the mask must have a size [height, width], got {short(found)}", found)
+    return found[1], found[0]
+
+
+def decode_mask(value: dict[str, Any], width: int, height: int) -> tuple[MaskArray, int]:
     """Return the columns of a mask that hold the object.
 
     Args:
         value: `{"size": [height, width], "counts": …}` as the file states it; anything.
-        width: of the image as the file states it, in pixels.
+        width: of the image as the file states it, in pixels; of the mask where it does not.
         height: likewise.
 
     Returns:
@@ -35,7 +50,7 @@ def decode_mask(value: dict[str, Any], width: int | None, height: int | None) ->
     Raises:
         Malformed: the mask is damaged, empty, larger than an image may be, or not of the image's size.
     """
-    if width is None or height is None or value.get("size") != [height, width]:
+    if value.get("size") != [height, width]:
         found = value.get("size")
         message = f"the mask must have the image's [height, width] {[height, width]}, got {short(found)}"
         raise Malformed("MASK_SIZE_MISMATCH", message, found)

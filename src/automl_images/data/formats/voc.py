@@ -30,7 +30,7 @@ class VocReader(Reader):
     kinds = frozenset({"boxes"})
 
     @classmethod
-    def detect(cls, path: Path) -> bool:
+    def detect(cls, path: Path, images: Path | None = None) -> bool:
         """XML files whose root element is `annotation`."""
         return any(b"<annotation" in file.read_bytes()[:4096] for file in _xml_files(path)[:3])
 

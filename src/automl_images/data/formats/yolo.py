@@ -32,7 +32,7 @@ class YoloReader(Reader):
     kinds = frozenset({"boxes", "polygons"})
 
     @classmethod
-    def detect(cls, path: Path) -> bool:
+    def detect(cls, path: Path, images: Path | None = None) -> bool:
         """A YAML file with `names`, or a folder with one or with a file of names."""
         return _definition(path) is not None
 

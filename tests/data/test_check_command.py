@@ -1,0 +1,68 @@
+"""`kedro data check` in this process: what it says of a set as a whole, and its exit code."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from automl_images.cli.data import data_group
+from automl_images.core.errors import DataError
+from automl_images.data.dataset_checks import require_minimum
+
+
+def table(folder, name, count):
+    """Return a CSV of so many images, half of them of either class."""
+    for number in range(count):
+        pixels = np.random.default_rng([number, *name.encode()]).integers(0, 255, (30, 40, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{name}{number:02d}.png")
+    lines = [f"{name}{number:02d}.png,{('cat', 'dog')[number % 2]}" for number in range(count)]
+    (folder / f"{name}.csv").write_text("\n".join(["image,label", *lines]))
+    return str(folder / f"{name}.csv")
+
+
+def check(source, *options):
+    arguments = ["check", "--task", "image_classification", "--source", source, *options]
+    return CliRunner().invoke(data_group, arguments)
+
+
+def refusal(count):
+    """Return what the pipeline says of so many training images."""
+    with pytest.raises(DataError) as caught:
+        require_minimum([{}] * count)
+    return str(caught.value)
+
+
+def test_too_few_training_images_are_not_usable_and_the_pipelines_error_says_so(tmp_path):
+    result = check(table(tmp_path, "a", 9), "--validation", table(tmp_path, "b", 4), "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["usable"] is False
+    assert result.stderr == f"Error: {refusal(9)}\n"
+
+
+def test_images_that_a_run_holds_out_do_not_count(tmp_path):
+    source = table(tmp_path, "a", 10)
+    result = check(source)
+    assert result.exit_code == 1
+    assert "Expected at least 10 training images" in result.stderr
+    assert "without those held out for validation" in result.stderr
+    assert "Summary" in result.stdout
+    given = check(source, "--validation", table(tmp_path, "b", 2), "--json")
+    assert given.exit_code == 0, given.stderr
+    assert json.loads(given.stdout)["usable"] is True
+    assert check(table(tmp_path, "c", 16)).exit_code == 0
+
+
+def test_one_image_cannot_be_split(tmp_path):
+    result = check(table(tmp_path, "a", 1))
+    assert result.exit_code == 1
+    assert "at least two different images" in result.stderr
+
+
+def test_what_was_wrong_before_is_said_first(tmp_path):
+    source = table(tmp_path, "a", 4)
+    (tmp_path / "a00.png").write_bytes(b"")
+    result = check(source)
+    assert result.exit_code == 1
+    assert "max_invalid allows" in result.stderr
