@@ -1,5 +1,8 @@
 """MLflow for real, on SQLite in a temporary folder."""
 
+import subprocess
+import sys
+
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -40,6 +43,27 @@ def test_a_job_with_nested_trials_is_recorded(tracker):
     assert [(m.step, m.value) for m in history] == [(1, 0.5), (2, 0.6)]
     assert tracker.start_job("calm_otter", "object_detection", {}, job) == job
     assert tracker._client.get_run(job).info.status == "RUNNING"
+
+
+def test_the_same_numbers_of_the_same_time_count_once(tracker):
+    job = tracker.start_job("twice", "object_detection", {}, None)
+    for _ in range(2):
+        tracker.log_metrics(job, {"m": 0.5}, 1, at=1_700_000_000.25)
+    assert [m.timestamp for m in tracker._client.get_metric_history(job, "m")] == [1_700_000_000_250]
+    tracker.end(job, "Completed")
+
+
+@pytest.mark.slow
+def test_two_runs_may_make_the_store_at_once(tmp_path):
+    program = (
+        "import sys, pathlib; from automl_images.integrations.mlflow import MLflowTracker;"
+        "print(MLflowTracker('sqlite:///mlflow.db', 'tests', pathlib.Path(sys.argv[1])).start_job('j', 't', {}, None))"
+    )
+    runs = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    assert [(run.communicate()[1][-500:], run.returncode) for run in runs] == [("", 0)] * 3
 
 
 def test_a_registered_model_holds_all_files_and_the_champion_moves_on_demand(tracker, model_folder):

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from automl_images.core.errors import Interrupted, JobError, SettingsError
+from automl_images.core.errors import Interrupted, JobError, SettingsError, TrainingError
 from automl_images.jobs.store import JobStore
 
 
@@ -65,7 +65,19 @@ def test_how_a_job_ends_is_recorded(tmp_path):
     with pytest.raises(ValueError, match="x"), job.ending(ended.append):
         raise ValueError("x")
     assert ended == ["Canceled", "Failed"]
-    assert JobStore(tmp_path).get("42").status == "Failed"
+    assert JobStore(tmp_path).get("42").status == "Canceled"  # a surprise; the same command goes on
+
+
+def test_a_job_of_which_nothing_came_does_not_go_on(tmp_path):
+    store = JobStore(tmp_path)
+    job, _ = store.open("a", None, {})
+    with pytest.raises(TrainingError), job.ending(lambda status: None):
+        raise TrainingError("no trial came to a value")
+    second, sentence = store.open("a", None, {})
+    assert second.name != job.name
+    assert f"nothing came of the trials of {job.name}" in sentence
+    with pytest.raises(JobError, match="nothing came of its trials"):
+        store.open("a", job.name, {})
 
 
 @pytest.mark.parametrize("name", ["../up", "", "a b", "-x"])

@@ -1,6 +1,12 @@
 """What AutoMode decides: which recipes suit data and machine, which fit the time, and in which order they are tried."""
 
+import dataclasses
+import subprocess
+import sys
+import time
+
 import optuna
+import psutil
 import pytest
 from fake_trials import sweep
 
@@ -43,9 +49,30 @@ def test_what_does_not_fit_is_shortened_or_left_out_with_the_reason():
     assert verdicts["default"] == (10, "")  # half of the time: 200 s for 1.15 * 125 s
     assert verdicts["slow"] == (4, "shortened from 10 epochs to fit the time")  # 136 s for 1.15 * (5 + 24 an epoch)
     assert verdicts["huge"][0] == 0
-    assert "needs 46 minutes at least, gets 2" in verdicts["huge"][1]
+    assert "needs 46.1 minutes at least, gets 2.3" in verdicts["huge"][1]
     assert verdicts["broken"] == (0, "no weights")
     assert [line.split(":")[0] for line in plan.table()] == ["default", "slow", "huge", "broken"]
+
+
+def test_what_takes_more_memory_than_there_is_is_left_out_but_the_default():
+    large = Probe(0.1, 0.1, 5.0, 6 * 2**30, True)
+    given = [dataclasses.replace(candidate(name), probe=large) for name in ("default", "big")]
+    plan = make_plan([*given, candidate("small")], FACTS, 5, 1, None, memory_bytes=4 * 2**30)
+    assert [(r.name, r.epochs > 0, r.reason) for r in plan.recipes] == [
+        ("default", True, ""),
+        ("big", False, "needs 6.0 GiB, a trial can have 4.0"),
+        ("small", True, ""),
+    ]
+
+
+def test_epochs_are_those_of_the_recipe_that_was_drawn_though_the_default_is_part_of_it():
+    default, larger = candidate("default"), candidate("default", seconds_an_image=1)
+    larger = dataclasses.replace(larger, name="larger", configuration={**larger.configuration, "min_size": 480})
+    plan = make_plan([default, larger], FACTS, 5, 1, None)
+    drawn = {**larger.configuration, "learning_rate": 0.01, "number_of_epochs": 10}
+    assert plan.epochs_for(drawn, 900.0) == 6  # (900 / 1.15 - 5) / 120
+    drawn.pop("min_size")
+    assert plan.epochs_for(drawn, 900.0) == 10
 
 
 def test_no_more_recipes_than_trials():
@@ -151,6 +178,26 @@ def test_a_probe_that_fails_or_takes_too_long_says_so(tmp_path):
     assert run_probe(tmp_path, dies, {}, 60) == (None, "a few steps failed: no memory")
     hangs = [sys.executable, "-c", "import time; time.sleep(60)"]
     assert "take more than" in run_probe(tmp_path, hangs, {}, 0.5)[1]
+
+
+def test_a_probe_ends_with_the_process_that_started_it(tmp_path):
+    watches = "import os; from automl_images.tasks.parent import end_with_parent; end_with_parent();"
+    child = [sys.executable, "-c", f"{watches} print(os.getpid(), flush=True); import time; time.sleep(600)"]
+    program = (
+        "import sys, pathlib; from automl_images.sweep.automode.probe import run_probe;"
+        f"run_probe(pathlib.Path(sys.argv[1]), {child!r}, {{}}, 600)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
+    console = tmp_path / "console.log"
+    until = time.monotonic() + 60
+    while not (console.exists() and console.read_text().strip()) and time.monotonic() < until:
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    probe = int(console.read_text())
+    while psutil.pid_exists(probe) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(probe)
 
 
 def test_optuna_knows_the_parameters_by_their_names(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from fake_trials import RecordingTracker, sweep
 
 from automl_images.core.errors import TrainingError
+from automl_images.sweep import following
 from automl_images.sweep.budget import seconds_used
 from automl_images.sweep.controller import CANCEL
 from automl_images.sweep.curves import curves
@@ -89,6 +90,16 @@ def test_at_the_deadline_trials_stop_at_the_next_step_and_keep_what_they_have(tm
     assert sweep(tmp_path, [{"score": 0.3}] * 5, seconds=3).run() == outcomes
 
 
+def test_a_trial_that_hangs_does_not_hold_the_sweep(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(following, "HANGING_SECONDS", 0.5)
+    outcomes = sweep(tmp_path, [{"score": 0.5}, {"score": 0.1, "hangs": True}], seconds=3).run()
+    assert [(o.status, o.note) for o in outcomes] == [
+        ("Completed", ""),
+        ("Canceled", "timeout_minutes reached"),
+    ]
+    assert "does not stop, and is ended" in capfd.readouterr().out
+
+
 def test_a_file_cancels_a_sweep(tmp_path):
     (tmp_path / CANCEL).touch()
     with pytest.raises(TrainingError, match="canceled"):
@@ -126,10 +137,15 @@ def test_trials_left_running_go_on_and_what_finished_meanwhile_is_taken(tmp_path
     (tmp_path / "0" / "state").write_text("1")
     result = {"status": "completed", "best_epoch": 1, "epochs": 1, "seconds": 1, "metrics": {}, "primary_metric": 0.7}
     (tmp_path / "1" / "result.json").write_text(json.dumps(result))
-    outcomes = sweep(tmp_path, [{}, {}, {"score": 0.1}]).run()
+    epoch = {"event": "epoch", "epoch": 1, "epochs": 1, "metrics": {"m": 0.7}, "primary_metric": 0.7}
+    (tmp_path / "1" / "events.jsonl").write_text(json.dumps(epoch) + "\n")
+    tracker = RecordingTracker()
+    outcomes = sweep(tmp_path, [{}, {}, {"score": 0.1}], tracker).run()
     assert [(o.number, o.score) for o in outcomes] == [(0, 1.0), (1, 0.7), (2, 0.2)]
     assert events(tmp_path / "0")[0]["resumed"]
-    assert not (tmp_path / "1" / "events.jsonl").exists()
+    assert tracker.ended == dict.fromkeys(("job_0", "job_1", "job_2"), "Completed")
+    assert [(step, value) for run, step, value in tracker.metrics if run == "job_1"] == [(1, 0.7)]
+    assert [e["event"] for e in events(tmp_path / "1")] == ["epoch"]
 
 
 MAIN = """
@@ -139,7 +155,7 @@ from fake_trials import sweep
 from automl_images.core.errors import Interrupted
 if __name__ == "__main__":
     try:
-        sweep(pathlib.Path({folder!r}), [{{"score": 0.1, "sleep": {sleep}}}] * 2).run()
+        sweep(pathlib.Path({folder!r}), [{{"score": 0.1, "sleep": {sleep}, "saves": 1.5}}] * 2).run()
     except Interrupted as error:
         print(error); sys.exit(error.exit_code)
 """

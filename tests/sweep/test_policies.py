@@ -332,7 +332,7 @@ def test_the_interval_of_0_is_1():
     ("options", "message"),
     [
         ({"type": "bandti", "slack_factor": 0.1}, "Unknown early termination policy .*'bandti'.*'bandit'"),
-        ({"slack_factor": 0.1}, "Unknown early termination policy .*type"),
+        ({"slack_factor": 0.1}, "key type is missing: expected one of bandit"),
         ({"type": "bandit", "slack_facto": 0.1}, "bandit has no key 'slack_facto'.*'slack_factor'"),
         ({"type": "median_stopping", "slack_factor": 0.1}, "median_stopping has no key 'slack_factor'"),
         ({"type": "bandit"}, "exactly one of slack_factor and slack_amount"),

@@ -1,6 +1,7 @@
 """The study's file: locked, torn, foreign, held."""
 
 import os
+import platform
 import signal
 import sqlite3
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 
+import psutil
 import pytest
 from fake_trials import sweep
 
@@ -114,3 +116,14 @@ def test_a_study_that_vanished_is_noticed(tmp_path):
         path.unlink()
     with pytest.raises(JobError, match="another configuration"):
         sweep(tmp_path, [{"score": 0.3}]).run()
+
+
+def test_a_holder_whose_number_another_process_has_now_does_not_hold(tmp_path):
+    study = JobStudy(tmp_path, "job", None)
+    left = {"name": "process 1 on here", "host": platform.node(), "process": 1, "started": 12.5, "count": 3}
+    study._study.set_user_attr("holder", left)
+    JobStudy(tmp_path, "job", None).close()
+    alive = psutil.Process(os.getppid())
+    study._study.set_user_attr("holder", {**left, "process": alive.pid, "started": alive.create_time()})
+    with pytest.raises(JobError, match="being run by process 1"):
+        JobStudy(tmp_path, "job", None)

@@ -16,8 +16,8 @@ class Tracker(Protocol):
     def start_trial(self, job_run_id: str, number: int, params: Mapping[str, Any], run_id: str | None) -> str:
         """Open (or reopen) the nested run of a trial and return its id."""
 
-    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
-        """Record numbers at a step (an epoch, counted from 0)."""
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int, at: float | None = None) -> None:
+        """Record numbers at a step (an epoch); the same numbers of the same time `at` (Unix seconds) count once."""
 
     def log_text(self, run_id: str, text: str, name: str) -> None:
         """Attach a text to a run as a file called `name`."""
@@ -55,7 +55,7 @@ class NullTracker:
         """Return an id made of the job's id and the number."""
         return run_id or f"{job_run_id}_{number}"
 
-    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int, at: float | None = None) -> None:
         """Do nothing."""
 
     def log_text(self, run_id: str, text: str, name: str) -> None:

@@ -54,12 +54,12 @@ class MLflowTracker:
         """Open (or reopen) the nested run of a trial and return its id."""
         return self._start(f"trial_{number}", params, {"mlflow.parentRunId": job_run_id, "trial": str(number)}, run_id)
 
-    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
-        """Record numbers at a step in one request."""
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int, at: float | None = None) -> None:
+        """Record numbers at a step in one request; the same ones of the same time `at` (Unix seconds) count once."""
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
-        self._client.log_batch(run_id, metrics=[Metric(_key(k), float(v), now, step) for k, v in metrics.items()])
+        when = int((time.time() if at is None else at) * 1000)
+        self._client.log_batch(run_id, metrics=[Metric(_key(k), float(v), when, step) for k, v in metrics.items()])
 
     def log_text(self, run_id: str, text: str, name: str) -> None:
         """Attach a text to a run as a file called `name`."""
@@ -123,14 +123,21 @@ class MLflowTracker:
 
     @functools.cached_property
     def _client(self) -> Any:
-        with _quiet():
+        with _quiet(), self._alone():
             from mlflow import MlflowClient
 
-            if self.file:
-                self.file.parent.mkdir(parents=True, exist_ok=True)
             client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
             client.search_experiments(max_results=1)  # creates the tables of a new SQLite file
         return client
+
+    def _alone(self) -> contextlib.AbstractContextManager[Any]:
+        """Return what keeps other runs away meanwhile: two that make the tables of one SQLite file at once fail."""
+        if self.file is None:
+            return contextlib.nullcontext()
+        from filelock import FileLock
+
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(f"{self.file}.lock")
 
     @functools.cached_property
     def _experiment_id(self) -> str:

@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from automl_images.core.errors import SettingsError, TrainingError
+import psutil
+
+from automl_images.core.errors import SettingsError
 from automl_images.core.events import EventLog
 from automl_images.core.files import fingerprint, read_json, write_json
 from automl_images.core.hyperparameters import canonical
@@ -56,9 +58,9 @@ def recipes_for(options: JobOptions, task: TaskAdapter, portfolio: Mapping[str, 
         SettingsError: the portfolio or a parameter of the job is not legal.
     """
     known_recipes = parse_portfolio(f"portfolio.{task.name}", (portfolio or {}).get(task.name))
-    fixed = canonical(options.training_parameters)
+    fixed = {name: value for name, value in canonical(options.training_parameters).items() if value is not None}
     chosen = configuration(options, task, {})
-    default = {"model_name": chosen.model_name, **{k: v for k, v in fixed.items() if k != "model_name"}}
+    default = {"model_name": chosen.model_name}
     same_model = [r for r in known_recipes if r.hyperparameters["model_name"] == chosen.model_name]
     search = same_model[0].search if same_model else {}
     known = {name: chosen.hyperparameters[name] for name in search if name in chosen.hyperparameters}
@@ -93,7 +95,7 @@ def plan_automode(
         seconds_left: of the job.
 
     Raises:
-        TrainingError: nothing fits into the time.
+        SettingsError: nothing fits into the time.
     """
     if (folder / PLAN).is_file():
         return AutoModePlan.from_dict(read_json(folder / PLAN))
@@ -103,11 +105,12 @@ def plan_automode(
     candidates = list(_candidates(folder, requests, recipes, facts, slots, seconds_left))
     probing = time.monotonic() - begun
     EventLog(folder / EVENTS).write(PROBED, elapsed=round(probing, 2))
-    plan = make_plan(candidates, facts, requests.options.limits.max_trials, slots, seconds_left - probing)
+    trials, memory = requests.options.limits.max_trials, _memory_of_a_trial(slots)
+    plan = make_plan(candidates, facts, trials, slots, seconds_left - probing, memory)
     for line in plan.table():
         LOG.info("AutoMode: %s", line)
     if not plan.tried:
-        raise TrainingError(
+        raise SettingsError(
             "AutoMode found nothing that fits into the time:\n  "
             + "\n  ".join(plan.table())
             + "\nRaise limits.timeout_minutes, or choose a smaller model_name."
@@ -166,6 +169,16 @@ def _candidates(
         search = recipe.search or _around("learning_rate", request.hyperparameters["learning_rate"])
         values |= {name: request.hyperparameters[name] for name in search}
         yield Candidate(recipe.name, values, search, epochs, probe, problem)
+
+
+def _memory_of_a_trial(slots: int) -> float:
+    """Return the bytes that each of so many trials at once can have: of a GPU where there is one."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return float(psutil.virtual_memory().available) / slots
+    sharing = math.ceil(slots / torch.cuda.device_count())
+    return float(torch.cuda.get_device_properties(0).total_memory) / sharing
 
 
 def _around(name: str, value: float) -> dict[str, Any]:

@@ -129,7 +129,12 @@ class JobOptions(Options):
             return value
         return {**{k: v for k, v in value.items() if k not in {"type", "mode"}}, "format": value["type"]}
 
-    @field_validator("search_space", "sweep", mode="before")
+    @field_validator("search_space", mode="before")
+    @classmethod
+    def _accept_no_space(cls, value: Any) -> Any:
+        return value or []
+
+    @field_validator("sweep", mode="before")
     @classmethod
     def _accept_null(cls, value: Any) -> Any:
         return {} if value is None else value

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from automl_images.core.errors import Interrupted, JobError, SettingsError, shown
+from automl_images.core.errors import Interrupted, JobError, SettingsError, TrainingError, shown
 from automl_images.core.files import read_json, write_json
 
 try:
@@ -67,7 +67,8 @@ class Job:
     Attributes:
         name: unique among the jobs of a task.
         folder: holds the record and the trials.
-        status: `Running`, `Completed`, `Failed` or `Canceled`.
+        status: `Running`, `Completed`, `Canceled` (stopped, by the user or by a surprise; it goes on) or `Failed`
+            (nothing came of any trial; the same work begins anew, as another job).
         fingerprint: hash of parameters and data; equal fingerprints mean the same work.
         run_id: of the tracker's parent run.
         about: parameters and data hashes, for people.
@@ -93,9 +94,8 @@ class Job:
         try:
             yield
         except BaseException as error:
-            stopped = isinstance(error, Interrupted | KeyboardInterrupt)
-            self.set_status("Canceled" if stopped else "Failed")
-            end_run(self.status)
+            self.set_status("Failed" if isinstance(error, TrainingError) else "Canceled")
+            end_run("Canceled" if isinstance(error, Interrupted | KeyboardInterrupt) else "Failed")
             raise
 
     def set_status(self, status: str) -> None:
@@ -131,11 +131,11 @@ class JobStore:
         """Return the job to work on, and one sentence about why it is that one.
 
         Without a name the newest unfinished job of the same fingerprint goes on, else a new one starts. A name starts
-        a job of that name or goes on with it, whether finished or not.
+        a job of that name or goes on with it, whether finished or not. A job that failed never goes on.
 
         Raises:
             SettingsError: the name is not legal.
-            JobError: it belongs to a job with other parameters or data, or another process runs the job.
+            JobError: it belongs to a job that failed or has other parameters or data, or another process runs the job.
         """
         job, sentence = self._choose(fingerprint, None if name is None else str(name), about)
         _hold(job)
@@ -146,10 +146,12 @@ class JobStore:
         if name is not None:
             return self._open_named(fingerprint, name, about)
         same = [job for job in self.jobs() if job.fingerprint == fingerprint]
-        unfinished = [job for job in same if job.status != "Completed"]
+        unfinished = [job for job in same if job.status not in {"Completed", "Failed"}]
         if unfinished:
             return unfinished[0], f"Job {unfinished[0].name}: goes on, it was not finished (same parameters and data)."
         job = self._create(fingerprint, self._free_name(), about)
+        if same and same[0].status == "Failed":
+            return job, f"Job {job.name}: new, as nothing came of the trials of {same[0].name}."
         if same:
             return (
                 job,
@@ -166,6 +168,11 @@ class JobStore:
             raise JobError(
                 f"Job {name} exists with other {_difference(job.about, about)}. "
                 "Choose another job_name, or leave it out to start a new job."
+            )
+        if job.status == "Failed":
+            raise JobError(
+                f"Job {name} failed: nothing came of its trials ({job.folder}). Choose another job_name, or leave it "
+                "out, to begin anew."
             )
         verb = "is finished; its trials are kept and not run again" if job.status == "Completed" else "goes on"
         return job, f"Job {name}: {verb}."

@@ -23,6 +23,7 @@ from automl_images.sweep.policies import AnyPolicyOptions, NoTerminationOptions,
 from automl_images.sweep.policies.median_stopping import MedianStoppingOptions
 from automl_images.sweep.samplers import build_sampler, number_of_trials
 from automl_images.sweep.samplers.portfolio import PortfolioSampler
+from automl_images.sweep.selection import best_trial
 from automl_images.sweep.study import JobStudy
 from automl_images.sweep.trials import TrialOutcome
 from automl_images.tasks import get_task
@@ -84,7 +85,8 @@ class Sweep:
 
         Raises:
             Interrupted: the user stopped the run.
-            TrainingError: no trial came to anything, all for the same cause.
+            TrainingError: no trial came to anything; the message holds the cause of each.
+            SettingsError: AutoMode finds nothing that fits into the time.
             JobError: the study cannot be written.
         """
         with self.job.ending(lambda status: self.tracker.end(str(self.job.run_id), status)):
@@ -101,7 +103,10 @@ class Sweep:
                 str(self.job.run_id),
                 self._budget(search),
             )
-            return controller.run()
+            found = controller.run()
+            metric = self.requests.task.primary_metric
+            best_trial([trial.as_row(metric) for trial in found], metric)  # refuses a sweep of which nothing came
+            return found
 
     def _manual(self) -> Search:
         options, space = self.options, self.options.space

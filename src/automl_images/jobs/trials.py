@@ -15,6 +15,8 @@ from automl_images.data.mltable import class_names
 from automl_images.data.splitting import data_hash
 from automl_images.jobs.options import JobOptions
 from automl_images.models import catalogue
+from automl_images.models.entries.entry import MODELS, pretrained_here
+from automl_images.models.weights import may_be_had
 from automl_images.sweep.trials import TrialRequest
 from automl_images.tasks.base import TaskAdapter
 
@@ -53,9 +55,20 @@ def configuration(options: JobOptions, task: TaskAdapter, chosen: Mapping[str, A
         SettingsError: a hyper-parameter or model is unknown, out of range or does not fit the model.
     """
     given = {**canonical(options.training_parameters), **canonical(chosen)}
-    model_name = str(given.get("model_name") or task.default_model)
+    model_name = str(given.get("model_name") or default_model(options, task))
     catalogue.find(task.name, model_name)
     return Configuration(model_name, resolve(task.name, model_name, given))
+
+
+def default_model(options: JobOptions, task: TaskAdapter) -> str:
+    """Return the model of a job that names none: the task's.
+
+    In AutoMode, which is free to choose, it is one with pretrained weights on this machine where those of the task's
+    model cannot be had: one that begins at random is no measure for others.
+    """
+    if not options.is_automode or any(map(may_be_had, MODELS.get(task.default_model).sources)):
+        return task.default_model
+    return next(iter(pretrained_here(task.name)), task.default_model)
 
 
 def _no_recipe(number: int) -> str:

@@ -104,7 +104,7 @@ class TrialController:
                 self._end_processes()
                 self.study.close()
         if self._signals.count:
-            raise Interrupted("Stopped by the user. Running trials have saved their state; the same command goes on.")
+            raise Interrupted("Stopped by the user. Trials were told to save their state; the same command goes on.")
         self._tell("job_ended", reason=self._ending)
         if self._ending and not any(o.metrics for o in self._outcomes.values()):
             raise TrainingError(self._ending)
@@ -117,10 +117,12 @@ class TrialController:
             request = self._request(asked)
             if request is None:
                 continue
-            if asked.number in unfinished and not outcomes.is_finished(self._folder(request)):
-                self._waiting.append(request)
-            else:
+            if asked.number not in unfinished:
                 self._record(request, outcomes.outcome(request, self._folder(request)))
+            elif outcomes.is_finished(self._folder(request)):
+                self._close(self._followed(request, 0))
+            else:
+                self._waiting.append(request)
 
     def _fill_slots(self) -> bool:
         """Start trials while there is room, and tell whether there is or will be one to start."""
@@ -128,7 +130,7 @@ class TrialController:
         if self._signals.count:
             self._waiting.clear()
             for running in self._running:
-                running.process.interrupt()
+                running.interrupt()
             return False
         if reason:
             self._ending = self._ending or reason
@@ -188,33 +190,36 @@ class TrialController:
     def _start(self, request: TrialRequest) -> None:
         folder = self._folder(request)
         prepare_folder(request, folder, self.study.place)
-        run_id = tracked_run(request, folder, self.tracker, self.job_run_id)
         slot = min(set(range(self.executor.slots)) - {running.slot for running in self._running})
-        follower = EventFollower(folder / EVENTS)
-        known = list(follower.new_events())  # of an earlier process; the study may not have heard of all
-        running = FollowedTrial(request, folder, slot, self.executor.start(folder, slot), follower, run_id)
-        for event in known:
-            self._report(running, event)
+        running = self._followed(request, slot)
+        running.process = self.executor.start(folder, slot)
         self._running.append(running)
         self._tell("trial_started", trial=request.number, model_name=request.model_name, slot=slot)
 
+    def _followed(self, request: TrialRequest, slot: int) -> FollowedTrial:
+        """Return a trial whose log, of an earlier process too, the study and the tracker have heard of so far."""
+        folder = self._folder(request)
+        run_id = tracked_run(request, folder, self.tracker, self.job_run_id)
+        running = FollowedTrial(request, folder, slot, EventFollower(folder / EVENTS), run_id)
+        for event in running.events.new_events():
+            self._report(running, event)
+        return running
+
     def _follow(self) -> None:
-        reported = False
         for running in list(self._running):
             exit_code = running.process.exit_code()
             for event in running.events.new_events():
                 self._lines.show(running.label, event)
-                if event["event"] == "epoch":
-                    self.tracker.log_metrics(running.run_id, numbers_of(event), int(event["epoch"]))
-                    self._report(running, event)
+                if self._report(running, event):
                     self._prepare_next(running, event)
-                    reported = True
+                    self._judge()
             if exit_code is not None:
                 self._running.remove(running)
                 running.process.release()
                 self._close(running, exit_code)
-        if reported:
-            self._judge()
+            elif running.hangs:
+                self._say(f"{running.label}: does not stop, and is ended; what it has is kept")
+                running.process.kill()
         ended = list(self._outcomes.values())
         guess = self._usage.guess(ended, self.executor.slots)
         self._lines.show_sweep(len(ended), self.budget.trials, best_of(ended), guess)
@@ -223,10 +228,15 @@ class TrialController:
         if event.get("eta_seconds", math.inf) < PREPARE_SECONDS and (self._waiting or self._may_ask()):
             self.executor.prepare(running.folder, running.slot)
 
-    def _report(self, running: FollowedTrial, event: Mapping[str, Any]) -> None:
-        """Tell the study of an epoch; one without evaluation repeats the last value, as the service's runtime does."""
+    def _report(self, running: FollowedTrial, event: Mapping[str, Any]) -> bool:
+        """Tell tracker and study of an epoch, and return whether the event is one."""
+        if event["event"] != "epoch":
+            return False
+        epoch = int(event["epoch"])
+        self.tracker.log_metrics(running.run_id, numbers_of(event), epoch, event.get("time"))
         if (value := running.value_of(event)) is not None:
-            self.study.report(running.request.number, int(event["epoch"]), value)
+            self.study.report(running.request.number, epoch, value)
+        return True
 
     def _judge(self) -> None:
         """Ask the policy about every running trial: a report of one may be what another falls behind."""
@@ -237,11 +247,10 @@ class TrialController:
     def _stop(self, running: FollowedTrial, reason: str) -> None:
         """Let a trial end at its next step and keep what it has."""
         if not running.is_stopping:
-            running.is_stopping = True
-            ask_to_stop(running.folder, reason)
+            running.ask_to_stop(reason)
             self._tell("trial_stopping", trial=running.request.number, reason=reason)
 
-    def _close(self, running: FollowedTrial, exit_code: int) -> None:
+    def _close(self, running: FollowedTrial, exit_code: int | None = None) -> None:
         request, folder = running.request, running.folder
         outcome = outcomes.outcome(request, folder, exit_code)
         self._lines.forget(running.label)
@@ -259,6 +268,8 @@ class TrialController:
         self.tracker.end(running.run_id, outcome.status)
         self._record(request, outcome)
         self._say(f"{running.label}: {outcome.status}{f' ({outcome.note})' if outcome.note else ''}")
+        if died:
+            self._say_last_lines(folder)
         self._tell("trial_ended", trial=request.number, status=outcome.status, note=outcome.note)
         make_room(list(self._outcomes.values()), self.budget.disk_bytes)
 
@@ -269,10 +280,13 @@ class TrialController:
         self._say(
             f"{running.label}: {outcome.note}; trying again from its last checkpoint ({attempt} of {MOST_RETRIES})"
         )
-        for line in outcomes.last_lines(folder):
-            self._say(f"    {line}")
+        self._say_last_lines(folder)
         self._tell("trial_retried", trial=running.request.number, attempt=attempt, reason=outcome.note)
         self._waiting.insert(0, running.request)
+
+    def _say_last_lines(self, folder: Path) -> None:
+        for line in outcomes.last_lines(folder):
+            self._say(f"    {line}")
 
     def _record(self, request: TrialRequest, outcome: TrialOutcome) -> None:
         self._outcomes[request.number] = outcome

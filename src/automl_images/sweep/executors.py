@@ -41,6 +41,23 @@ class RunningTrial(Protocol):
         """Let go of what belongs to a process that has ended."""
 
 
+class NoProcess:
+    """A trial whose process is gone or was not started yet."""
+
+    def exit_code(self) -> int | None:
+        """Return nothing: it is not known."""
+        return None
+
+    def interrupt(self) -> None:
+        """Do nothing."""
+
+    def kill(self) -> None:
+        """Do nothing."""
+
+    def release(self) -> None:
+        """Do nothing."""
+
+
 class Executor(Protocol):
     """Starts trials."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from automl_images.core.errors import JobError
 from automl_images.core.events import EventFollower
 from automl_images.core.files import read_json, write_json
 from automl_images.core.tracking import Tracker
-from automl_images.sweep.executors import RunningTrial
+from automl_images.sweep.executors import NoProcess, RunningTrial
 from automl_images.sweep.trials import REQUEST, STOP, TrialRequest
 
 RUN_ID = "tracking.json"
+HANGING_SECONDS = 600.0
+"""A trial that was asked to end and has not for so long is ended."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -26,28 +29,51 @@ class FollowedTrial:
         request: what it is to do.
         folder: where it does it.
         slot: of the executor, from 0.
-        process: its process.
         events: its log, read so far.
         run_id: of the tracker.
+        process: its process.
         last_value: primary metric of the last epoch that was evaluated.
         is_judged: whether a policy may stop it: it has reported, and is not at its end.
-        is_stopping: it was asked to end.
+        stop_asked: when it was asked to end (monotonic seconds); None: it was not.
+        is_interrupted: it was told to save its state and leave.
     """
 
     request: TrialRequest
     folder: Path
     slot: int
-    process: RunningTrial
     events: EventFollower
     run_id: str
+    process: RunningTrial = dataclasses.field(default_factory=NoProcess)
     last_value: float | None = None
     is_judged: bool = False
-    is_stopping: bool = False
+    stop_asked: float | None = None
+    is_interrupted: bool = False
 
     @property
     def label(self) -> str:
         """Return its name for people."""
         return f"trial {self.request.number} · {self.request.model_name}"
+
+    @property
+    def is_stopping(self) -> bool:
+        """Tell whether it was asked to end."""
+        return self.stop_asked is not None
+
+    @property
+    def hangs(self) -> bool:
+        """Tell whether it was asked to end so long ago that it will not."""
+        return self.stop_asked is not None and time.monotonic() - self.stop_asked > HANGING_SECONDS
+
+    def ask_to_stop(self, reason: str) -> None:
+        """Let it end at its next step and keep what it has."""
+        self.stop_asked = time.monotonic()
+        ask_to_stop(self.folder, reason)
+
+    def interrupt(self) -> None:
+        """Let it save its state and leave; once, as a second signal makes it leave at once."""
+        if not self.is_interrupted:
+            self.is_interrupted = True
+            self.process.interrupt()
 
     def value_of(self, event: Mapping[str, Any]) -> float | None:
         """Return the primary metric at an epoch's event; one without evaluation repeats the last, as the service does.

@@ -75,8 +75,12 @@ class ProgressLines:
         """
         if trials > 1:
             parts = [f"sweep: {done} of {trials} trials"]
+            known = dict(self._best)
             if best is not None and best.score is not None:
-                parts.append(f"best {best.score:.4f} of trial {best.number} · {best.model_name}")
+                known[f"trial {best.number} · {best.model_name}"] = best.score
+            if known:
+                label = max(known, key=known.__getitem__)
+                parts.append(f"best {known[label]:.4f} of {label}")
             if seconds_left is not None:
                 parts.append(f"{duration(seconds_left)} left")
             self._sweep = ", ".join(parts)

@@ -24,7 +24,7 @@ def best_trial(trials: Sequence[Mapping[str, Any]], primary_metric: str) -> Mapp
         causes = "\n".join(
             f"  trial {row['trial']}: {row['status']}: {row.get('note') or 'no metric'}" for row in trials
         )
-        raise TrainingError(f"No trial came to a {primary_metric}:\n{causes}")
+        raise TrainingError(f"No trial came to a value of {primary_metric}:\n{causes}")
     return min(found, key=lambda row: (-float(row[primary_metric]), int(row["trial"])))
 
 

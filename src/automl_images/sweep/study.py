@@ -85,7 +85,7 @@ class JobStudy:
             ),
             OPENING_PATIENCE,
         )
-        self._holder = Holder(self._study, name)
+        self._holder = Holder(self._study, name, is_shared=not self.url.startswith("sqlite"))
         self._trials: dict[int, optuna.Trial] = {}
 
     @property
@@ -182,11 +182,18 @@ class Holder:
 
     The holder writes a counter every few seconds. Whoever wants the study watches it: a counter that moves is alive.
     No clocks are compared, so clocks may differ and jump.
+
+    Args:
+        study: to be held.
+        name: of the job, for messages.
+        is_shared: other machines may hold it too, which may even have our host's name, as containers do.
     """
 
-    def __init__(self, study: optuna.Study, name: str) -> None:
-        self._study = study
-        self._me = f"process {os.getpid()} on {platform.node()}"
+    def __init__(self, study: optuna.Study, name: str, *, is_shared: bool) -> None:
+        self._study, self._is_shared = study, is_shared
+        started = psutil.Process().create_time()
+        name_of_process = f"process {os.getpid()} on {platform.node()}"
+        self._me = {"name": name_of_process, "host": platform.node(), "process": os.getpid(), "started": started}
         self._count, self._beaten = 0, 0.0
         found = self._found()
         if found and self._is_alive(found):
@@ -200,7 +207,7 @@ class Holder:
         if time.monotonic() - self._beaten < BEAT_SECONDS and self._count:
             return
         self._count, self._beaten = self._count + 1, time.monotonic()
-        self._write({"name": self._me, "host": platform.node(), "process": os.getpid(), "count": self._count})
+        self._write({**self._me, "count": self._count})
 
     def release(self) -> None:
         """Say that nobody holds the study."""
@@ -214,8 +221,13 @@ class Holder:
 
     def _is_alive(self, found: Mapping[str, Any]) -> bool:
         """Look for the process where it is of this machine, else watch the counter for three beats."""
+        if {**found, "count": 0} == {**self._me, "count": 0}:
+            return False
         if found["host"] == platform.node():
-            return bool(found["process"] != os.getpid() and psutil.pid_exists(found["process"]))
+            if _runs(found["process"], found.get("started")):
+                return True
+            if not self._is_shared:
+                return False
         LOG.info(
             f"{found['name']} held this job last; watching for {3 * BEAT_SECONDS:.0f} seconds whether it still does."
         )
@@ -224,6 +236,14 @@ class Holder:
             if self._found() != found:
                 return self._found() is not None
             time.sleep(BEAT_SECONDS / 5)
+        return False
+
+
+def _runs(process: int, started: float | None) -> bool:
+    """Tell whether the process that began at a time still runs, and not another one of its number."""
+    try:
+        return started is not None and abs(psutil.Process(process).create_time() - started) < 1
+    except psutil.Error:
         return False
 
 

@@ -24,6 +24,7 @@ from automl_images.data.mltable import read_table
 from automl_images.sweep.automode.probe import RECORD, Probe
 from automl_images.sweep.trials import TrialRequest
 from automl_images.tasks import get_task
+from automl_images.tasks.parent import end_with_parent
 from automl_images.training.settings import TrainingSettings
 from automl_images.training.trainer import train
 
@@ -56,6 +57,7 @@ def probe(folder: Path) -> Probe:
 def main() -> int:
     """Probe the request of the folder named on the command line and return the exit code."""
     folder = Path(sys.argv[1])
+    end_with_parent()
     try:
         found = probe(folder)
     except AutoMLImagesError as error:

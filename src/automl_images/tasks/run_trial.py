@@ -11,7 +11,6 @@ import contextlib
 import multiprocessing
 import os
 import sys
-import threading
 from pathlib import Path
 
 from automl_images.core.errors import AutoMLImagesError, DataError
@@ -24,6 +23,7 @@ from automl_images.models.catalogue import check_model
 from automl_images.sweep.executors import WAIT
 from automl_images.sweep.trials import CONSOLE, EVENTS, STOP, TrialRequest
 from automl_images.tasks import get_task
+from automl_images.tasks.parent import end_with_parent
 from automl_images.training.determinism import determinism
 from automl_images.training.learner import Learner
 from automl_images.training.settings import TrainingSettings
@@ -56,7 +56,7 @@ def main() -> int:
     if WAIT in sys.argv:
         _import_for(folder)
         folder = _given_folder()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     try:
         run(folder)
     except AutoMLImagesError as error:
@@ -94,12 +94,6 @@ def _leave(code: int) -> None:
     if multiprocessing.active_children():  # loaders' processes are to end properly
         sys.exit(code)
     os._exit(code)
-
-
-def _end_with_parent() -> None:
-    while os.read(0, 1):  # not sys.stdin: its lock would be held when the interpreter ends
-        pass
-    os._exit(1)
 
 
 def _prepare(request: TrialRequest, folder: Path, events: EventLog) -> Learner:

@@ -127,7 +127,8 @@ class AutoModePlan:
 
     def epochs_for(self, configuration: Mapping[str, Any], seconds_left: float | None) -> int:
         """Return the epochs that fit into what is left of the time, at least `LEAST_EPOCHS`."""
-        recipe = next(recipe for recipe in self.tried if recipe.leads_to(configuration))
+        matching = [recipe for recipe in self.tried if recipe.leads_to(configuration)]
+        recipe = max(matching, key=lambda recipe: len(recipe.configuration))  # the default's is part of many others
         planned = int(configuration["number_of_epochs"])
         if seconds_left is None or not recipe.seconds_per_epoch:
             return planned
@@ -172,7 +173,12 @@ class AutoModePlan:
 
 
 def make_plan(
-    candidates: Sequence[Candidate], facts: DataFacts, trials: int, slots: int, budget_seconds: float | None
+    candidates: Sequence[Candidate],
+    facts: DataFacts,
+    trials: int,
+    slots: int,
+    budget_seconds: float | None,
+    memory_bytes: float | None = None,
 ) -> AutoModePlan:
     """Decide which candidates are tried and with how many epochs.
 
@@ -182,6 +188,7 @@ def make_plan(
         trials: most trials; later recipes beyond them are left out.
         slots: trials at once.
         budget_seconds: left for all trials; None: no limit.
+        memory_bytes: that a trial may take; None: no limit. The default recipe is tried all the same.
     """
     planned: list[PlannedRecipe] = []
     for number, candidate in enumerate(candidates):
@@ -189,7 +196,7 @@ def make_plan(
         if budget_seconds is not None:
             most = DEFAULT_SHARE if number == 0 else RECIPE_SHARE
             share = max(budget_seconds * most, budget_seconds * slots / trials)
-        recipe = _planned(candidate, facts, share)
+        recipe = _planned(candidate, facts, share, None if number == 0 else memory_bytes)
         if recipe.epochs and sum(r.epochs > 0 for r in planned) >= trials:
             recipe = dataclasses.replace(recipe, epochs=0, reason=f"max_trials is {trials}")
         planned.append(recipe)
@@ -211,7 +218,9 @@ def least_epochs(epochs: int) -> int:
     return min(epochs, max(LEAST_EPOCHS, math.ceil(LEAST_SHARE * epochs)))
 
 
-def _planned(candidate: Candidate, facts: DataFacts, seconds: float | None) -> PlannedRecipe:
+def _planned(
+    candidate: Candidate, facts: DataFacts, seconds: float | None, memory_limit: float | None
+) -> PlannedRecipe:
     epochs, reason = candidate.epochs, candidate.problem
     per_epoch = startup = memory = None
     if candidate.probe is not None:
@@ -221,9 +230,11 @@ def _planned(candidate: Candidate, facts: DataFacts, seconds: float | None) -> P
             fit = affordable_epochs(startup, per_epoch, seconds)
             if fit < least_epochs(epochs):
                 least = predicted(startup, per_epoch, least_epochs(epochs)) / 60
-                reason = f"needs {least:.0f} minutes at least, gets {seconds / 60:.0f}"
+                reason = f"needs {least:.1f} minutes at least, gets {seconds / 60:.1f}"
             elif fit < epochs:
                 epochs, reason = fit, f"shortened from {epochs} epochs to fit the time"
+        if memory_limit is not None and memory > memory_limit:
+            reason = f"needs {memory / 2**30:.1f} GiB, a trial can have {memory_limit / 2**30:.1f}"
     left_out = bool(candidate.problem) or reason.startswith("needs")
     return PlannedRecipe(
         candidate.name,

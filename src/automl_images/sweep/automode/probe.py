@@ -61,20 +61,24 @@ def run_probe(
 
 def _measure(folder: Path, command: Sequence[str], environment: Mapping[str, str], limit_seconds: float) -> str:
     begun = time.monotonic()
-    with (folder / "console.log").open("wb") as console:
+    with (
+        (folder / "console.log").open("wb") as console,
+        subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            list(command),
+            stdin=subprocess.PIPE,  # its end tells the probe that we are gone
+            stdout=console,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+        ) as process,
+    ):
         try:
-            done = subprocess.run(  # noqa: S603 - our own interpreter and module
-                list(command),
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **environment},
-                timeout=limit_seconds,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
+            code = process.wait(limit_seconds)
+        except BaseException as error:
+            process.kill()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
             return f"a few steps alone take more than {time.monotonic() - begun:.0f} seconds"
-    if done.returncode == 0 and (folder / RECORD).is_file():
+    if code == 0 and (folder / RECORD).is_file():
         return ""
     lines = (folder / "console.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return f"a few steps failed: {lines[-1] if lines else f'exit code {done.returncode}'}"
+    return f"a few steps failed: {lines[-1] if lines else f'exit code {code}'}"

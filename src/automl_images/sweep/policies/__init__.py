@@ -35,7 +35,9 @@ def _with_known_keys(value: Any) -> Any:
         value = {"type": value or "none"}
     if not isinstance(value, Mapping):
         return value
-    kind = str(value.get("type"))
+    if "type" not in value:
+        raise ValueError(f"key type is missing: expected one of {', '.join(POLICIES)}")
+    kind = str(value["type"])
     if kind not in POLICIES:
         raise ValueError(unknown_name("early termination policy (key type)", kind, POLICIES))
     known = POLICIES.get(kind).options_type.model_fields

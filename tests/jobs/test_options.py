@@ -1,0 +1,34 @@
+"""Which of single trial, manual sweep and AutoMode a job's parameters ask for (specification D.1)."""
+
+import pytest
+
+from automl_images.core.errors import SettingsError
+from automl_images.jobs.options import parse_job_options
+
+TASK = "image_classification"
+BASE = {"task": TASK, "source": {"path": "x"}}
+
+
+@pytest.mark.parametrize("empty", [None, [], {}])
+@pytest.mark.parametrize("sweep", [None, {}])
+def test_more_than_one_trial_and_nothing_of_a_sweep_is_automode(empty, sweep):
+    limits = {"max_trials": 3}
+    options = parse_job_options(TASK, {**BASE, "search_space": empty, "sweep": sweep, "limits": limits})
+    assert options.is_automode
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"limits": {"max_trials": 1}},
+        {"limits": {"max_trials": 3}, "search_space": [{"learning_rate": "uniform(0.001, 0.01)"}]},
+    ],
+)
+def test_anything_else_is_not(given):
+    options = parse_job_options(TASK, {**BASE, **given})
+    assert not options.is_automode
+
+
+def test_how_to_search_without_a_space_is_a_mistake():
+    with pytest.raises(SettingsError, match="sampling_algorithm without search_space"):
+        parse_job_options(TASK, {**BASE, "limits": {"max_trials": 3}, "sweep": {"sampling_algorithm": "random"}})
