@@ -1,6 +1,7 @@
 """Processes of trials: a spare is started before it is needed, gets its folder, and is ended when nobody needs it."""
 
 import os
+import subprocess
 import sys
 import time
 
@@ -102,3 +103,19 @@ def test_the_real_process_waits_for_its_folder_and_writes_there(folders):
     assert wait_for(real.start(folders[1], 0)) != 0  # its tables are not there, which only the real folder tells
     assert "no" in (folders[1] / "console.log").read_text()
     assert not (folders[0] / "console.log").exists()
+
+
+def test_a_spare_ends_with_the_process_that_started_it(folders):
+    program = (
+        "import pathlib, sys, time; from automl_images.sweep.executors import LocalExecutor;"
+        f"executor = LocalExecutor(1, lambda folder: [sys.executable, '-c', {PROGRAM!r}, str(folder)], {{}}, takes_spares=True);"
+        "executor.prepare(pathlib.Path(sys.argv[1]), 0); print(executor._spares[0].pid, flush=True); time.sleep(600)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program, str(folders[0])], stdout=subprocess.PIPE, text=True)
+    spare = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    until = time.monotonic() + 60
+    while psutil.pid_exists(spare) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(spare)
