@@ -155,15 +155,15 @@ from fake_trials import sweep
 from automl_images.core.errors import Interrupted
 if __name__ == "__main__":
     try:
-        sweep(pathlib.Path({folder!r}), [{{"score": 0.1, "sleep": {sleep}, "saves": 1.5}}] * 2).run()
+        sweep(pathlib.Path({folder!r}), [{{"score": 0.1, "sleep": {sleep}, "saves": {saves}}}] * 2).run()
     except Interrupted as error:
         print(error); sys.exit(error.exit_code)
 """
 
 
-def start(tmp_path, sleep=60, failpoint=None):
+def start(tmp_path, sleep=60, failpoint=None, saves=1.5):
     main = tmp_path / "main.py"
-    main.write_text(MAIN.format(tests=str(Path(__file__).parent), folder=str(tmp_path), sleep=sleep))
+    main.write_text(MAIN.format(tests=str(Path(__file__).parent), folder=str(tmp_path), sleep=sleep, saves=saves))
     variables = {"AUTOML_IMAGES_FAILPOINT": failpoint} if failpoint else {}
     return subprocess.Popen(
         [sys.executable, str(main)], stdout=subprocess.PIPE, text=True, env={**os.environ, **variables}
@@ -182,6 +182,32 @@ def test_a_signal_stops_the_trials_and_the_same_command_goes_on(tmp_path, sign):
     assert "the same command goes on" in output
     assert [e["event"] for e in events(tmp_path / "1")] == ["started", "interrupted"]
     assert len(JobStudy(tmp_path, "job", None).unfinished()) == 2
+
+
+def test_an_error_of_the_sweep_lets_running_trials_save_their_state(tmp_path, monkeypatch):
+    controller = sweep(tmp_path, [{"score": 0.1, "sleep": 60, "saves": 0.5}] * 2)
+
+    def breaks():
+        if all((tmp_path / str(n) / "events.jsonl").exists() for n in range(2)):
+            raise BrokenPipeError("nobody reads what is printed")
+
+    monkeypatch.setattr(controller.study, "beat", breaks)
+    with pytest.raises(BrokenPipeError):
+        controller.run()
+    assert [e["event"] for e in events(tmp_path / "1")] == ["started", "interrupted"]
+
+
+def test_a_second_signal_leaves_at_once(tmp_path):
+    process = start(tmp_path, saves=600)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "1" / "events.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1.2)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert [e["event"] for e in events(tmp_path / "1")] == ["started"]
 
 
 @pytest.mark.parametrize("failpoint", ["sweep:before_ask:kill", "sweep:asked:1:kill", "sweep:before_tell:0:kill"])

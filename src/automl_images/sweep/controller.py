@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     import optuna
 
 POLL_SECONDS = 0.2
-GRACE_SECONDS = 120.0
 NOTED_SECONDS = 30.0
 PREPARE_SECONDS = 300.0
 """The process of the next trial is started once the one before is this near to its end."""
@@ -95,7 +94,7 @@ class TrialController:
         with self._signals, self._lines:
             try:
                 self._take_up()
-                while self._fill_slots() or self._running:
+                while self._signals.count < 2 and (self._fill_slots() or self._running):
                     self._follow()
                     self.study.beat()
                     self._note_time()
@@ -294,10 +293,10 @@ class TrialController:
         self.study.tell(request.number, outcome.status, outcome.score, outcome.note)
 
     def _end_processes(self) -> None:
-        """Wait for processes that were asked to save their state, and end those that do not."""
-        until = time.monotonic() + GRACE_SECONDS
-        while self._running and self._signals.count == 1 and time.monotonic() < until:
-            self._follow()
+        """Where an error ends the sweep, let running trials save their state; end those that do not in time."""
+        for running in self._running:
+            running.interrupt()
+        while self._signals.count < 2 and any(running.is_leaving for running in self._running):
             time.sleep(POLL_SECONDS)
         for running in self._running:
             running.process.kill()

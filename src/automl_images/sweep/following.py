@@ -18,7 +18,8 @@ from automl_images.sweep.trials import REQUEST, STOP, TrialRequest
 
 RUN_ID = "tracking.json"
 HANGING_SECONDS = 600.0
-"""A trial that was asked to end and has not for so long is ended."""
+LEAVING_SECONDS = 120.0
+"""A trial that was asked to end at its next step, or to save its state and leave, and has not for so long is ended."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -35,7 +36,7 @@ class FollowedTrial:
         last_value: primary metric of the last epoch that was evaluated.
         is_judged: whether a policy may stop it: it has reported, and is not at its end.
         stop_asked: when it was asked to end (monotonic seconds); None: it was not.
-        is_interrupted: it was told to save its state and leave.
+        interrupted: when it was told to save its state and leave (monotonic seconds); None: it was not.
     """
 
     request: TrialRequest
@@ -47,7 +48,7 @@ class FollowedTrial:
     last_value: float | None = None
     is_judged: bool = False
     stop_asked: float | None = None
-    is_interrupted: bool = False
+    interrupted: float | None = None
 
     @property
     def label(self) -> str:
@@ -62,7 +63,13 @@ class FollowedTrial:
     @property
     def hangs(self) -> bool:
         """Tell whether it was asked to end so long ago that it will not."""
-        return self.stop_asked is not None and time.monotonic() - self.stop_asked > HANGING_SECONDS
+        limits = ((self.stop_asked, HANGING_SECONDS), (self.interrupted, LEAVING_SECONDS))
+        return any(since is not None and time.monotonic() - since > limit for since, limit in limits)
+
+    @property
+    def is_leaving(self) -> bool:
+        """Tell whether it still saves its state."""
+        return self.process.exit_code() is None and not self.hangs
 
     def ask_to_stop(self, reason: str) -> None:
         """Let it end at its next step and keep what it has."""
@@ -71,8 +78,8 @@ class FollowedTrial:
 
     def interrupt(self) -> None:
         """Let it save its state and leave; once, as a second signal makes it leave at once."""
-        if not self.is_interrupted:
-            self.is_interrupted = True
+        if self.interrupted is None:
+            self.interrupted = time.monotonic()
             self.process.interrupt()
 
     def value_of(self, event: Mapping[str, Any]) -> float | None:
