@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from runs import kedro_run
+from runs import folder, kedro_run
 from small_data import METRICS, Case, cases, say, table
 
 from automl_images.core.types import Row
@@ -132,7 +132,7 @@ def search(case: Case, arm: str, seed: int, minutes: float) -> Mapping[str, Any]
 def parse() -> argparse.Namespace:
     """Return what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder with the data sets; without it only the bundled sample")
+    parser.add_argument("--data", type=folder, help="folder with the data sets; without it only the bundled sample")
     parser.add_argument("--only", nargs="*", default=["sample"], help="parts of names of cases")
     parser.add_argument("--arms", nargs="*", default=ARMS, choices=ARMS)
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])

@@ -22,7 +22,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from runs import PROJECT, kedro_run
+from runs import PROJECT, folder, kedro_run
 from small_data import Case, cases
 
 HERE = Path(__file__).parent
@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     measuring = commands.add_parser("measure", help="try every candidate on data sets")
-    measuring.add_argument("--data", type=Path, help="folder of the data sets beside the sample")
+    measuring.add_argument("--data", type=folder, help="folder of the data sets beside the sample")
     measuring.add_argument("--only", nargs="*", default=[], help="words in the names of the cases")
     measuring.add_argument("--recipes", nargs="*", default=[""], help="words in the names of the recipes")
     measuring.add_argument("--seed", type=int, default=0)

@@ -45,6 +45,11 @@ def kedro_run(
     return data
 
 
+def folder(text: str) -> Path:
+    """Return a folder given on the command line; runs have another working directory."""
+    return Path(text).resolve()
+
+
 def located(source: Mapping[str, Any], data: Path | None) -> dict[str, Any]:
     """Return a source with its paths made absolute: those below the folder of data sets `data`."""
     return {name: (data or Path()) / value if name in {"path", "images"} else value for name, value in source.items()}

@@ -28,7 +28,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from runs import PROJECT, RunFailed, kedro_run, located
+from runs import PROJECT, RunFailed, folder, kedro_run, located
 
 SAMPLE = PROJECT / "data/01_raw/sample"
 METRICS = {"image_classification": "accuracy", "image_classification_multilabel": "iou"}
@@ -263,7 +263,7 @@ def say(text: str) -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder with the data sets; without it only the bundled sample")
+    parser.add_argument("--data", type=folder, help="folder with the data sets; without it only the bundled sample")
     parser.add_argument("--only", nargs="*", default=[], help="parts of names of cases")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
     parser.add_argument("--set", nargs="*", default=[], help="hyper-parameters for all cases, as name=value")

@@ -182,7 +182,7 @@ def test_hostile_coco_masks_of_images_without_size_are_findings(write, second, c
 def test_a_coco_mask_larger_than_its_image_without_size_is_a_finding(write):
     huge = {"size": [10**9, 10**9], "counts": [0, 10**18]}
     conversion = convert_all(edit_coco(write, masks_without_sizes(huge)), "polygons")
-    assert "MASK_SIZE_MISMATCH" in codes(conversion.findings)
+    assert "MASK_INVALID" in codes(conversion.findings)
     assert set(named(conversion.rows)) == {"b.jpg", "c.jpg"}
 
 

@@ -213,3 +213,11 @@ def test_nuclei_are_those_of_the_coco_file():
         masks = [rasterise(item["polygon"], details["width"], details["height"]) for item in row["label"]]
         assert len(masks) == count[name]
         assert sum(mask.sum() for mask in masks) == pytest.approx(area[name], rel=5e-4)
+
+
+def test_auto_leaves_masks_that_lie_beside_annotations_to_them(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "voc" / "SegmentationClass").mkdir(parents=True)
+    (tmp_path / "voc" / "1.xml").write_text("<annotation><filename>1.jpg</filename></annotation>")
+    Image.new("P", (8, 8)).save(tmp_path / "voc" / "SegmentationClass" / "1.png")
+    assert recognise(tmp_path / "voc", "boxes", tmp_path / "photos") == "voc"

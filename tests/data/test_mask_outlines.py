@@ -130,5 +130,9 @@ def test_pictures_of_masks_have_the_size_of_the_image_and_safe_names(tmp_path):
 def test_images_of_one_name_keep_their_pictures_apart():
     paths = ["a/cam1/0001.jpg", "a/cam2/0001.jpg", "b/cam2/0001.jpg", "a/other.jpg", "x/a?b.png", "x/a:b.png"]
     names = distinct_names(paths)
-    assert names == ["cam1_0001", "cam2_0001", "cam2_0001_2", "other", "x_a?b", "x_a:b_2"]
+    assert names == ["cam1_0001", "cam2_0001", "cam2_0001_2", "other", "x_a_b", "x_a_b_2"]
+    assert distinct_names(["IMG.jpg", "img.png", "a/img.jpg"]) == ["_IMG", "_img_2", "a_img"]
+    long = distinct_names([f"{'x' * 89}{number}.jpg" for number in range(12)])
+    assert len({name.casefold() for name in long}) == 12
+    assert max(map(len, long)) == 80
     assert distinct_names([]) == []

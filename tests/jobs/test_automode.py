@@ -5,6 +5,7 @@ import pytest
 from automl_images.jobs import trials
 from automl_images.jobs.automode import recipes_for
 from automl_images.jobs.options import parse_job_options
+from automl_images.sweep.trials import TrialRequest
 from automl_images.tasks import get_task
 
 TASK, LITE = "image_classification", "efficientnet_lite0"
@@ -49,3 +50,14 @@ def test_what_the_job_fixes_holds(fixed, expected):
     found = recipes(**fixed)
     assert [recipe.name for recipe in found] == expected
     assert fixed.items() <= found[0].hyperparameters.items()
+
+
+def test_the_job_is_the_same_when_other_weights_are_to_be_had(monkeypatch):
+    fingerprints = []
+    for reachable in (True, False):
+        monkeypatch.setattr(trials, "may_be_had", lambda source, found=reachable: found)
+        options = parse_job_options(TASK, {"task": TASK, "limits": {"max_trials": 5}, "source": {"path": "x"}})
+        chosen = trials.configuration(options, get_task(TASK), {})
+        first = TrialRequest(0, TASK, chosen.model_name, dict(chosen.hyperparameters), ["a"], "", "", "h", {}, "m")
+        fingerprints.append(trials.about_job(options, first, {chosen.model_name: {}}))
+    assert fingerprints[0] == fingerprints[1]

@@ -148,6 +148,18 @@ def test_trials_left_running_go_on_and_what_finished_meanwhile_is_taken(tmp_path
     assert [e["event"] for e in events(tmp_path / "1")] == ["epoch"]
 
 
+def test_a_trial_that_waits_when_the_sweep_is_canceled_is_recorded_too(tmp_path):
+    JobStudy(tmp_path, "job", None).ask(lambda trial: {"score": 0.5})
+    (tmp_path / "0").mkdir()
+    epoch = {"event": "epoch", "epoch": 1, "epochs": 2, "metrics": {"m": 0.7}, "primary_metric": 0.7}
+    (tmp_path / "0" / "events.jsonl").write_text(json.dumps(epoch) + "\n")
+    (tmp_path / CANCEL).touch()
+    tracker = RecordingTracker()
+    outcomes = sweep(tmp_path, [{}, {}], tracker).run()
+    assert [(o.status, o.score, o.note) for o in outcomes] == [("Canceled", 0.7, "canceled")]
+    assert (tracker.ended, tracker.metrics) == ({"job_0": "Canceled"}, [("job_0", 1, 0.7)])
+
+
 MAIN = """
 import pathlib, sys
 sys.path.insert(0, {tests!r})

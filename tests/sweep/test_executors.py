@@ -99,9 +99,13 @@ def test_the_real_process_waits_for_its_folder_and_writes_there(folders):
     for folder in folders[:2]:
         request.save(folder)
     real = LocalExecutor(1, python_command("automl_images.tasks.run_trial"), dict(os.environ), takes_spares=True)
+    before = children()
     real.prepare(folders[0], 0)
-    assert wait_for(real.start(folders[1], 0)) != 0  # its tables are not there, which only the real folder tells
-    assert "no" in (folders[1] / "console.log").read_text()
+    (spare,) = children() - before
+    trial = real.start(folders[1], 0)
+    assert trial._process.pid == spare
+    assert wait_for(trial) != 0  # its tables are not there
+    assert "Expected an MLTable folder, but no" in (folders[1] / "console.log").read_text()
     assert not (folders[0] / "console.log").exists()
 
 

@@ -80,24 +80,27 @@ def export_masks(
 
 
 def distinct_names(paths: Sequence[Path | str]) -> list[str]:
-    """Return a name for each image, by which its pictures are told apart from all others'.
+    """Return a name for each image, fit for a file, by which its pictures are told apart from all others'.
 
     That is the file's name without extension; where several images share it, with that of its folder before it, and
-    where that does not tell them apart either, with a number after it.
+    where that does not tell them apart either, with a number after it. Upper and lower case are the same.
     """
     files = [Path(path) for path in paths]
-    stems = Counter(_name(file.stem) for file in files)
-    longer = [file.stem if stems[_name(file.stem)] == 1 else f"{file.parent.name}_{file.stem}" for file in files]
+    shared = Counter(_name(file.stem).casefold() for file in files)
     known: set[str] = set()
     names = []
-    for name in longer:
-        candidates = (name, *(f"{name}_{number}" for number in range(2, len(files) + 2)))
-        names.append(next(candidate for candidate in candidates if _name(candidate) not in known))
-        known.add(_name(names[-1]))
+    for file in files:
+        wanted = file.stem if shared[_name(file.stem).casefold()] == 1 else f"{file.parent.name}_{file.stem}"
+        name, number = _name(wanted), 1
+        while name.casefold() in known:
+            number += 1
+            name = f"{_name(wanted, _LONGEST - len(str(number)) - 1)}_{number}"
+        known.add(name.casefold())
+        names.append(name)
     return names
 
 
-def _name(text: str) -> str:
+def _name(text: str, longest: int = _LONGEST) -> str:
     """Return `text` as name of a file on any system: no separators, neither `.` nor `..`, not too long."""
-    safe = _FORBIDDEN.sub("_", text).encode("utf-8", "replace")[:_LONGEST].decode("utf-8", "ignore").strip(" .")
+    safe = _FORBIDDEN.sub("_", text).encode("utf-8", "replace")[:longest].decode("utf-8", "ignore").strip(" .")
     return safe or "_"

@@ -130,7 +130,11 @@ class Requests:
 
 
 def about_job(options: JobOptions, first: TrialRequest, augmentation_plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what makes a job this job: equal values mean equal work, whatever the limits are."""
+    """Return what makes a job this job: equal values mean equal work, whatever the limits are.
+
+    Which models AutoMode finds weights for may change from day to day; the job stays the same.
+    """
+    is_free = options.is_automode and not canonical(options.training_parameters).get("model_name")
     return {
         "task": options.task,
         "automode": options.is_automode,
@@ -138,8 +142,8 @@ def about_job(options: JobOptions, first: TrialRequest, augmentation_plan: Mappi
         "training_parameters": options.training_parameters,
         "search_space": options.search_space,
         "sweep": options.sweep.model_dump(mode="json"),
-        "first_trial": {"model_name": first.model_name, **first.hyperparameters},
-        "augmentation_plan": dict(augmentation_plan),
+        "first_trial": None if is_free else {"model_name": first.model_name, **first.hyperparameters},
+        "augmentation_plan": None if is_free else dict(augmentation_plan),
         "weights": _weights_hash(first.hyperparameters["weights"]),
     }
 

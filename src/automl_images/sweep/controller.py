@@ -11,6 +11,7 @@ Events of the job's log (`events.jsonl` in its folder; each has `elapsed`, secon
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -24,7 +25,7 @@ from automl_images.core.tracking import Tracker
 from automl_images.sweep import outcomes
 from automl_images.sweep.budget import Budget, Usage, best_of, make_room
 from automl_images.sweep.executors import Executor
-from automl_images.sweep.following import FollowedTrial, ask_to_stop, numbers_of, prepare_folder, tracked_run
+from automl_images.sweep.following import FollowedTrial, numbers_of, prepare_folder, tracked_run
 from automl_images.sweep.progress import ProgressLines
 from automl_images.sweep.signals import StopSignals
 from automl_images.sweep.study import Asked, JobStudy
@@ -143,10 +144,10 @@ class TrialController:
 
     def _give_up_waiting(self, reason: str) -> None:
         """Close trials that wait to go on; what they came to before counts."""
-        for request in self._waiting:
-            ask_to_stop(self._folder(request), reason)
-            self._record(request, outcomes.outcome(request, self._folder(request)))
-        self._waiting.clear()
+        while self._waiting:
+            running = self._followed(self._waiting.pop(0), 0)
+            running.ask_to_stop(reason)
+            self._close(running)
 
     def _may_ask(self) -> bool:
         return self._usage.allows(len(self._outcomes) + len(self._running))
@@ -208,6 +209,7 @@ class TrialController:
         for running in list(self._running):
             exit_code = running.process.exit_code()
             for event in running.events.new_events():
+                running.heard = time.monotonic()
                 self._lines.show(running.label, event)
                 if self._report(running, event):
                     self._prepare_next(running, event)
@@ -297,6 +299,8 @@ class TrialController:
         for running in self._running:
             running.interrupt()
         while self._signals.count < 2 and any(running.is_leaving for running in self._running):
+            with contextlib.suppress(Exception):  # the error that ends the sweep may be the database's
+                self.study.beat()
             time.sleep(POLL_SECONDS)
         for running in self._running:
             running.process.kill()

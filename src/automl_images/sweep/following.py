@@ -17,9 +17,10 @@ from automl_images.sweep.executors import NoProcess, RunningTrial
 from automl_images.sweep.trials import REQUEST, STOP, TrialRequest
 
 RUN_ID = "tracking.json"
-HANGING_SECONDS = 600.0
+HANGING_SECONDS = 1800.0
 LEAVING_SECONDS = 120.0
-"""A trial that was asked to end at its next step, or to save its state and leave, and has not for so long is ended."""
+"""A trial that was asked to end at its next step, or to save its state and leave, and of which nothing was heard for so
+long since is ended. After the step may come an evaluation."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -35,6 +36,7 @@ class FollowedTrial:
         process: its process.
         last_value: primary metric of the last epoch that was evaluated.
         is_judged: whether a policy may stop it: it has reported, and is not at its end.
+        heard: when its log grew last (monotonic seconds).
         stop_asked: when it was asked to end (monotonic seconds); None: it was not.
         interrupted: when it was told to save its state and leave (monotonic seconds); None: it was not.
     """
@@ -47,6 +49,7 @@ class FollowedTrial:
     process: RunningTrial = dataclasses.field(default_factory=NoProcess)
     last_value: float | None = None
     is_judged: bool = False
+    heard: float = 0.0
     stop_asked: float | None = None
     interrupted: float | None = None
 
@@ -64,7 +67,8 @@ class FollowedTrial:
     def hangs(self) -> bool:
         """Tell whether it was asked to end so long ago that it will not."""
         limits = ((self.stop_asked, HANGING_SECONDS), (self.interrupted, LEAVING_SECONDS))
-        return any(since is not None and time.monotonic() - since > limit for since, limit in limits)
+        now = time.monotonic()
+        return any(since is not None and now - max(since, self.heard) > limit for since, limit in limits)
 
     @property
     def is_leaving(self) -> bool:

@@ -174,12 +174,13 @@ class CocoReader(Reader):
         if width is None or height is None:
             width, height = self._common_size(segmentation, entry["image_id"])
         mask, left = decode_mask(segmentation, width, height)
+        self._mask_sizes.setdefault(entry["image_id"], (width, height))
         return self._converted.polygon(mask, left, 0, entry.get("id"))
 
     def _common_size(self, mask: dict[str, Any], image_id: Any) -> tuple[int, int]:
         """Return the width and height of all masks of an image whose entry states none."""
         found = size_of_mask(mask)
-        first = self._mask_sizes.setdefault(image_id, found)
+        first = self._mask_sizes.get(image_id, found)
         if found != first:
             message = f"{found[0]} x {found[1]}, another mask of the image has {first[0]} x {first[1]}"
             raise Malformed("MASK_SIZE_MISMATCH", message, mask["size"])

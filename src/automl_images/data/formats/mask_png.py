@@ -27,6 +27,12 @@ _MODES = frozenset({"1", "L", "P", "I", "I;16"})
 """Pillow's modes with one number a pixel."""
 
 _LOOKED_AT = 5
+_ANNOTATIONS = frozenset({".json", ".jsonl", ".xml", ".txt", ".csv", ".tsv"})
+"""Files of other formats, beside which masks or grey photos may lie."""
+
+
+def _has_annotations(folder: Path) -> bool:
+    return any(file.suffix.lower() in _ANNOTATIONS for file in folder.rglob("*"))
 
 
 @READERS.register("masks")
@@ -39,7 +45,9 @@ class MaskReader(Reader):
     @classmethod
     def detect(cls, path: Path, images: Path | None = None) -> bool:
         """A folder, next to one of images, of whose first PNGs at least half have one number a pixel."""
-        if not path.is_dir() or not (images or any(map(Path.is_dir, _usual_roots(path)))):
+        if not path.is_dir():
+            return False
+        if not any(map(Path.is_dir, _usual_roots(path))) and (images is None or _has_annotations(path)):
             return False
         modes = [mode for mode in map(_mode, _masks_beside(path, images)[:_LOOKED_AT]) if mode]
         return 2 * sum(mode in _MODES for mode in modes) >= len(modes) > 0
