@@ -46,12 +46,17 @@ def test_what_does_not_fit_is_shortened_or_left_out_with_the_reason():
     ]
     plan = make_plan(given, FACTS, trials=10, slots=1, budget_seconds=400)
     verdicts = {r.name: (r.epochs, r.reason) for r in plan.recipes}
-    assert verdicts["default"] == (10, "")  # half of the time: 200 s for 1.15 * 125 s
+    assert verdicts["default"] == (10, "")  # all of the time is there for 1.15 * 125 s
     assert verdicts["slow"] == (4, "shortened from 10 epochs to fit the time")  # 136 s for 1.15 * (5 + 24 an epoch)
     assert verdicts["huge"][0] == 0
     assert "needs 46.1 minutes at least, gets 2.3" in verdicts["huge"][1]
     assert verdicts["broken"] == (0, "no weights")
     assert [line.split(":")[0] for line in plan.table()] == ["default", "slow", "huge", "broken"]
+
+
+def test_the_default_recipe_is_not_shortened_for_the_sake_of_others():
+    plan = make_plan([candidate("default"), candidate("second")], FACTS, trials=10, slots=1, budget_seconds=150)
+    assert [(r.name, r.epochs) for r in plan.recipes] == [("default", 10), ("second", 0)]  # 144 of 150 seconds
 
 
 def test_what_takes_more_memory_than_there_is_is_left_out_but_the_default():

@@ -19,8 +19,8 @@ from automl_images.sweep.space import SearchSpace
 LEAST_EPOCHS = 3
 LEAST_SHARE = 0.4
 """A recipe that would get less than this share of its epochs is left out rather than half trained."""
-DEFAULT_SHARE, RECIPE_SHARE = 0.5, 0.34
-"""Largest shares of the time that the default recipe, and each other one, may take."""
+RECIPE_SHARE = 0.34
+"""Largest share of the time that a recipe may take. The default recipe may take all: shortened, it would be no measure."""
 MARGIN = 1.15
 """Predictions are multiplied by it: machines are shared, and late epochs are rarely faster than the probe."""
 
@@ -194,7 +194,7 @@ def make_plan(
     for number, candidate in enumerate(candidates):
         share = None
         if budget_seconds is not None:
-            most = DEFAULT_SHARE if number == 0 else RECIPE_SHARE
+            most = 1.0 if number == 0 else RECIPE_SHARE
             share = max(budget_seconds * most, budget_seconds * slots / trials)
         recipe = _planned(candidate, facts, share, None if number == 0 else memory_bytes)
         if recipe.epochs and sum(r.epochs > 0 for r in planned) >= trials:
