@@ -20,7 +20,7 @@ LEAST_EPOCHS = 3
 LEAST_SHARE = 0.4
 """A recipe that would get less than this share of its epochs is left out rather than half trained."""
 RECIPE_SHARE = 0.34
-"""Largest share of the time that a recipe may take. The default recipe may take all: shortened, it would be no measure."""
+"""Largest share of the time that a recipe may take; the default one may take all: shortened, it is no measure."""
 MARGIN = 1.15
 """Predictions are multiplied by it: machines are shared, and late epochs are rarely faster than the probe."""
 
