@@ -101,7 +101,7 @@ def test_random_draws_both_branches_evenly_and_stays_inside(options):
 
 
 def test_sobol_covers_the_space_better_than_chance():
-    names = ("momentum", "beta1", "beta2", "nms_iou_threshold")
+    names = ("momentum", "box_score_threshold", "tile_predictions_nms_threshold", "nms_iou_threshold")
     space = SearchSpace.parse([dict.fromkeys(names, "uniform(0, 1)")])
 
     def discrepancy(options):
