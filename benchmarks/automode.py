@@ -25,7 +25,7 @@ from typing import Any
 
 import pandas as pd
 from runs import folder, kedro_run
-from small_data import METRICS, Case, cases, say, table
+from small_data import Case, cases, say, table
 
 from automl_images.core.types import Row
 from automl_images.data.conversion import convert
@@ -75,7 +75,7 @@ def run(case: Case, arm: str, seed: int, arguments: argparse.Namespace) -> dict[
         "trials": len(trials),
         "minutes of training": round(trials["seconds"].sum() / 60, 1),
         "minutes allowed": arguments.minutes,
-        "validation": round(metrics[METRICS.get(case.task, "mean_average_precision")], 4),
+        "validation": round(metrics[get_task(case.task).primary_metric], 4),
         "test": round(judged, 4),
         "test images": len(test),
         "interval": f"{interval['low']:.3f} to {interval['high']:.3f}",

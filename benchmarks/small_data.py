@@ -30,8 +30,9 @@ from typing import Any
 
 from runs import PROJECT, RunFailed, folder, kedro_run, located
 
+from automl_images.tasks import TASKS
+
 SAMPLE = PROJECT / "data/01_raw/sample"
-METRICS = {"image_classification": "accuracy", "image_classification_multilabel": "iou"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,7 +216,7 @@ def run(case: Case, given: Mapping[str, Any], data: Path | None) -> dict[str, An
             say(str(error))
     minutes = (time.monotonic() - begun) / 60
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    name = METRICS.get(case.task, "mean_average_precision")
+    name = TASKS.get(case.task).primary_metric
     return {
         "case": case.name,
         "model": case.model_name,

@@ -2,20 +2,12 @@
 
 import json
 
-import numpy as np
 import pytest
-from PIL import Image
+from reading import draw
 
 SIZES = {"a.jpg": (80, 60), "b.jpg": (64, 64), "c.jpg": (50, 100)}
 # image, class, box in pixels; c.jpg is background
 OBJECTS = [("a.jpg", "cat", (8, 6, 40, 30)), ("a.jpg", "dog", (40, 30, 80, 60)), ("b.jpg", "cat", (0, 0, 16, 48))]
-
-
-def draw(path, width=40, height=30, seed=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng([seed, width, height]).integers(0, 255, (height, width, 3), np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 def coco(folder):

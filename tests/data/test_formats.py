@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from reading import draw, named, options
 
 from automl_images.core.errors import DataError, SettingsError
 from automl_images.data.conversion import convert
@@ -14,21 +14,6 @@ from automl_images.data.sources import ImageLocator, PathError, SourceOptions
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 CORNERS = ("topX", "topY", "bottomX", "bottomY")
 FORMATS = ("coco", "voc", "yolo", "jsonl", "mltable")
-
-
-def draw(path, width=40, height=30, seed=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng([seed, width, height]).integers(0, 255, (height, width, 3), np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-def options(path, **fields):
-    return SourceOptions(path=path, **fields)
-
-
-def named(rows):
-    return {Path(row["image_url"]).name: row for row in rows}
 
 
 @pytest.mark.parametrize("form", FORMATS)

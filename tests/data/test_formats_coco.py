@@ -1,40 +1,14 @@
 import json
-from pathlib import Path
 
 import pytest
+from reading import codes, convert_all, edit_coco, named, options
 
 from automl_images.core.errors import DataError
 from automl_images.data import strict_json
 from automl_images.data.conversion import RejectedData, convert
 from automl_images.data.findings import CODES
-from automl_images.data.sources import SourceOptions
-
-
-def options(path, **fields):
-    return SourceOptions(path=path, **fields)
-
-
-def named(rows):
-    return {Path(row["image_url"]).name: row for row in rows}
-
-
-def codes(findings):
-    return sorted(finding.code for finding in findings)
-
-
-def convert_all(path, kind="boxes", **fields):
-    return convert(options(path, **fields), kind, max_invalid=1.0)
-
 
 # --- COCO
-
-
-def edit_coco(write, change):
-    path = write("coco")
-    document = json.loads(path.read_text())
-    change(document)
-    path.write_text(json.dumps(document))
-    return path
 
 
 @pytest.mark.parametrize(

@@ -1,42 +1,15 @@
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
+from reading import codes, convert_all, edit_coco, named, options
 
 from automl_images.data.conversion import convert
 from automl_images.data.findings import CODES
 from automl_images.data.formats.base import Malformed
 from automl_images.data.formats.run_lengths import decode_mask
 from automl_images.data.masks import rasterise
-from automl_images.data.sources import SourceOptions
-
-
-def options(path, **fields):
-    return SourceOptions(path=path, **fields)
-
-
-def named(rows):
-    return {Path(row["image_url"]).name: row for row in rows}
-
-
-def codes(findings):
-    return sorted(finding.code for finding in findings)
-
-
-def convert_all(path, kind="boxes", **fields):
-    return convert(options(path, **fields), kind, max_invalid=1.0)
-
-
-def edit_coco(write, change):
-    path = write("coco")
-    document = json.loads(path.read_text())
-    change(document)
-    path.write_text(json.dumps(document))
-    return path
 
 
 def ring(compressed):

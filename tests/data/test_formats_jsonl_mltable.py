@@ -1,33 +1,11 @@
 import json
 
-import numpy as np
 import pytest
-from PIL import Image
+from reading import codes, convert_all, draw, options
 
 from automl_images.core.errors import DataError
 from automl_images.data import strict_json
 from automl_images.data.conversion import convert
-from automl_images.data.sources import SourceOptions
-
-
-def draw(path, width=40, height=30, seed=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng([seed, width, height]).integers(0, 255, (height, width, 3), np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-def options(path, **fields):
-    return SourceOptions(path=path, **fields)
-
-
-def codes(findings):
-    return sorted(finding.code for finding in findings)
-
-
-def convert_all(path, kind="boxes", **fields):
-    return convert(options(path, **fields), kind, max_invalid=1.0)
-
 
 # --- JSONL and MLTable
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from reading import draw
 
 from automl_images.core.errors import DataError
 from automl_images.data.conversion import convert
@@ -13,13 +14,6 @@ from automl_images.data.sources import SourceOptions
 
 NUCLEI = Path(__file__).parents[3] / "shared" / "data" / "dsb2018_nuclei"
 BOX = {"topX": 0.25, "topY": 0.2, "bottomX": 0.5, "bottomY": 0.6}
-
-
-def photo(path, width=40, height=30, seed=0, **save):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng([seed, width, height]).integers(0, 255, (height, width, 3), np.uint8)
-    Image.fromarray(pixels).save(path, **save)
-    return path
 
 
 def ids(width=40, height=30):
@@ -54,7 +48,7 @@ def codes(conversion):
 
 @pytest.mark.parametrize("mode", ["L", "P", "I;16"])
 def test_instances_become_polygons(tmp_path, mode):
-    photo(tmp_path / "images" / "a.jpg")
+    draw(tmp_path / "images" / "a.jpg")
     save(ids() * (9000 if mode == "I;16" else 1), tmp_path / "masks" / "a.png", mode)
     assert recognise(tmp_path / "masks", "polygons") == "masks"
     conversion = convert_all(tmp_path)
@@ -71,14 +65,14 @@ def test_instances_become_polygons(tmp_path, mode):
 
 
 def test_two_colours_are_one_instance(tmp_path):
-    photo(tmp_path / "images" / "a.jpg")
+    draw(tmp_path / "images" / "a.jpg")
     save((ids() > 0) * 255, tmp_path / "masks" / "a.png", "1")
     assert len(convert_all(tmp_path).rows[0]["label"]) == 1
 
 
 def test_class_folders(tmp_path):
-    photo(tmp_path / "images" / "deep" / "a.jpg")
-    photo(tmp_path / "images" / "b.png", seed=1)
+    draw(tmp_path / "images" / "deep" / "a.jpg")
+    draw(tmp_path / "images" / "b.png", seed=1)
     save(ids(), tmp_path / "masks" / "cup" / "a.png")
     save(ids(), tmp_path / "masks" / "dish" / "sub" / "a.png")
     save(np.zeros((30, 40)), tmp_path / "masks" / "dish" / "b.png")
@@ -91,13 +85,13 @@ def test_class_folders(tmp_path):
 
 def test_what_is_wrong_is_found_and_the_rest_kept(tmp_path):
     for number, name in enumerate(("good", "size", "broken", "rgb", "unmarked", "twice")):
-        photo(tmp_path / "images" / f"{name}.jpg", seed=number)
-    photo(tmp_path / "images" / "twice.png", seed=9)
+        draw(tmp_path / "images" / f"{name}.jpg", seed=number)
+    draw(tmp_path / "images" / "twice.png", seed=9)
     for name in ("good", "lonely", "twice"):
         save(ids(), tmp_path / "masks" / f"{name}.png")
     save(ids(20, 30), tmp_path / "masks" / "size.png")
     (tmp_path / "masks" / "broken.png").write_bytes((tmp_path / "masks" / "good.png").read_bytes()[:60])
-    photo(tmp_path / "masks" / "rgb.png")
+    draw(tmp_path / "masks" / "rgb.png")
     conversion = convert_all(tmp_path)
     assert [Path(row["image_url"]).stem for row in conversion.rows] == ["good"]
     found = sorted((f.code, Path(f.item or f.file).name.partition(":")[0]) for f in conversion.findings)
@@ -113,7 +107,7 @@ def test_what_is_wrong_is_found_and_the_rest_kept(tmp_path):
 
 
 def test_masks_of_one_photo_must_be_of_one_size(tmp_path):
-    photo(tmp_path / "images" / "a.jpg")
+    draw(tmp_path / "images" / "a.jpg")
     save(ids(), tmp_path / "masks" / "cup" / "a.png")
     save(ids(80, 60), tmp_path / "masks" / "dish" / "a.png")
     with pytest.raises(DataError, match="MASK_SIZE_MISMATCH"):
@@ -122,8 +116,8 @@ def test_masks_of_one_photo_must_be_of_one_size(tmp_path):
 
 @pytest.mark.parametrize("size", [(40, 30), (80, 60), (30, 40)])
 def test_a_mask_has_the_very_size_of_its_image(tmp_path, size):
-    photo(tmp_path / "images" / "a.jpg")
-    photo(tmp_path / "images" / "b.jpg", seed=1)
+    draw(tmp_path / "images" / "a.jpg")
+    draw(tmp_path / "images" / "b.jpg", seed=1)
     save(ids(*size), tmp_path / "masks" / "a.png")
     save(ids(), tmp_path / "masks" / "b.png")
     conversion = convert_all(tmp_path)
@@ -134,7 +128,7 @@ def test_a_mask_has_the_very_size_of_its_image(tmp_path, size):
 def test_a_mask_of_the_stored_image_is_turned_with_it(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
-    photo(tmp_path / "images" / "a.jpg", exif=exif)
+    draw(tmp_path / "images" / "a.jpg", exif=exif)
     save(ids(), tmp_path / "masks" / "a.png")
     conversion = convert_all(tmp_path)
     assert codes(conversion) == ["ANNOTATION_ROTATED"]
@@ -148,10 +142,10 @@ def test_folders_that_cannot_be_used(tmp_path):
         convert_all(tmp_path, format="masks")
     with pytest.raises(DataError, match="Expected the folder of the images"):
         convert_all(tmp_path, format="masks", images=tmp_path / "absent")
-    photo(tmp_path / "a.jpg")
+    draw(tmp_path / "a.jpg")
     assert len(convert_all(tmp_path, format="masks", images=tmp_path).rows) == 1
-    photo(tmp_path / "images" / "a.jpg")
-    photo(tmp_path / "photos" / "a.png")
+    draw(tmp_path / "images" / "a.jpg")
+    draw(tmp_path / "photos" / "a.png")
     with pytest.raises(DataError, match="not clear"):
         recognise(tmp_path / "photos", "polygons")
     (tmp_path / "photos" / "a.png").write_bytes(b"no png")
@@ -161,7 +155,7 @@ def test_folders_that_cannot_be_used(tmp_path):
 
 @pytest.mark.parametrize("photos", ["photos", "."])
 def test_auto_looks_for_photos_where_they_are_said_to_be(tmp_path, photos):
-    photo(tmp_path / photos / "a.png")
+    draw(tmp_path / photos / "a.png")
     save(ids(), tmp_path / "masks" / "a.png")
     with pytest.raises(DataError, match="not clear: it looks like none"):
         convert_all(tmp_path)
@@ -183,10 +177,10 @@ def test_auto_does_not_take_photos_for_masks(tmp_path):
 @pytest.mark.parametrize(("bad", "known"), [("broken", True), ("colour", True), ("colours", False)])
 def test_one_bad_mask_does_not_decide_on_the_format(tmp_path, bad, known):
     for name in ("b", "c"):
-        photo(tmp_path / "images" / f"{name}.jpg")
+        draw(tmp_path / "images" / f"{name}.jpg")
         save(ids(), tmp_path / "masks" / f"{name}.png")
     for name in {"broken": ["a"], "colour": ["a"], "colours": ["a", "aa", "ab"]}[bad]:
-        photo(tmp_path / "masks" / f"{name}.png")
+        draw(tmp_path / "masks" / f"{name}.png")
     if bad == "broken":
         (tmp_path / "masks" / "a.png").write_bytes(b"no png")
     if known:

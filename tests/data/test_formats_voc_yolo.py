@@ -2,27 +2,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from reading import codes, convert_all, named
 
 from automl_images.core.errors import DataError
-from automl_images.data.conversion import convert
-from automl_images.data.sources import SourceOptions
-
-
-def options(path, **fields):
-    return SourceOptions(path=path, **fields)
-
-
-def named(rows):
-    return {Path(row["image_url"]).name: row for row in rows}
-
-
-def codes(findings):
-    return sorted(finding.code for finding in findings)
-
-
-def convert_all(path, kind="boxes", **fields):
-    return convert(options(path, **fields), kind, max_invalid=1.0)
-
 
 # --- VOC
 

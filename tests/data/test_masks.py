@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -12,8 +10,6 @@ from automl_images.data.masks import (
     MAX_CANVAS,
     MAX_PIXELS,
     canvas_size,
-    decode_mask,
-    encode_mask,
     mask_boxes,
     paste,
     rasterise,
@@ -45,15 +41,6 @@ def test_many_masks_of_one_image_are_made_smaller_together():
     assert width == height == 1290
     assert 300 * width * height <= MAX_PIXELS
     assert canvas_size(10, 10, 10**9) == (1, 1)
-
-
-@pytest.mark.parametrize("shape", [(5, 7), (1, 1), (40, 3)])
-def test_a_code_is_the_mask(shape):
-    mask = np.random.default_rng(0).random(shape) > 0.5
-    code = json.loads(json.dumps(encode_mask(mask)))
-    assert code["size"] == list(shape)
-    assert np.array_equal(decode_mask(code), mask)
-    assert decode_mask(code).dtype == bool
 
 
 corner = st.floats(0, 1) | st.integers(0, 100).map(lambda v: v / 100)

@@ -8,9 +8,9 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from automl_images.core.types import Detections, Objects
+from automl_images.data.mask_codes import areas, encode, encoded
 from automl_images.evaluation.coco import NAMES, coco_metrics
 from automl_images.evaluation.detection import detection_metrics, evaluate_detections
-from automl_images.evaluation.mask_codes import areas, encode, encoded
 from automl_images.evaluation.matching import carry_masks, match, pool_objects
 
 REFERENCE = Path(__file__).parents[2] / "../shared/data/coco_eval_reference"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from automl_images.evaluation.mask_codes import encode
+from automl_images.data.mask_codes import encode
 from automl_images.evaluation.overlaps import box_overlaps, mask_overlaps
 
 

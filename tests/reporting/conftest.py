@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +15,6 @@ from automl_images.evaluation.bootstrap import mean_average_precision_interval
 from automl_images.evaluation.classification import evaluate_classification
 from automl_images.evaluation.detection import evaluate_detections
 from automl_images.reporting.report import ReportContent
-
-sys.path.insert(0, str(Path(__file__).parent))  # for sweeps
 
 METRIC = "mean_average_precision"
 

@@ -1,12 +1,8 @@
 import gc
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-_HERE = Path(__file__).parent
-sys.path[:0] = [str(_HERE), str(_HERE.parent / "training")]  # for effects*.py and tiny_learner
 pytest.register_assert_rewrite("effects", "effects_on_classifiers", "effects_on_detectors", "effects_on_training")
 
 

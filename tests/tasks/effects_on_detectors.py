@@ -28,7 +28,7 @@ from torch import nn
 from torchvision.ops import box_iou
 
 from automl_images.core.types import Detections
-from automl_images.evaluation.mask_codes import areas
+from automl_images.data.mask_codes import areas
 from automl_images.inference.load import load_predictor
 from automl_images.models import catalogue
 from automl_images.tasks import get_task

@@ -1,13 +1,9 @@
 import multiprocessing
 import os
 import sys
-from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))  # for tiny_learner
-
 from tiny_learner import TinyLearner, settings
 
 from automl_images.core.errors import AutoMLImagesError

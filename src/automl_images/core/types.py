@@ -71,7 +71,7 @@ class Objects:
         boxes: `(N, 4)`; labels: `(N,)`; crowd: `(N,)` bool; masks: `(N, h, w)` bool or None, over the whole image, of
             the size that `data.masks.canvas_size` gives (the image's own unless it is very large).
         codes: `(N,)` COCO's run-length codes in place of masks, about a thousandth of their size
-            (`evaluation.mask_codes.encoded`).
+            (`data.mask_codes.encoded`).
     """
 
     boxes: FloatArray

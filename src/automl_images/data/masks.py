@@ -8,8 +8,7 @@ polygon holds (COCO's, so that what is trained on is what is scored). Leaves the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,22 +38,6 @@ def canvas_size(width: int, height: int, objects: int = 1) -> tuple[int, int]:
         return width, height
     factor = math.sqrt(most / (width * height))
     return min(max(int(width * factor), 1), most), min(max(int(height * factor), 1), most)
-
-
-def encode_mask(mask: MaskArray) -> dict[str, Any]:
-    """Return a mask `(h, w)` as COCO's compressed run-length code: `size` (h, w) and `counts` (text)."""
-    from pycocotools import mask as coco
-
-    code = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": [int(side) for side in code["size"]], "counts": code["counts"].decode("ascii")}
-
-
-def decode_mask(code: Mapping[str, Any]) -> MaskArray:
-    """Return the mask `(h, w)` of a code."""
-    from pycocotools import mask as coco
-
-    decoded: MaskArray = np.ascontiguousarray(coco.decode(dict(code)), dtype=np.bool_)
-    return decoded
 
 
 def rasterise(polygon: Sequence[Sequence[float]], width: int, height: int) -> MaskArray:

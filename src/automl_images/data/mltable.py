@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic_core import to_json
 
 from automl_images.core.errors import DataError
 from automl_images.core.files import replacing, write_text
 from automl_images.core.types import Detections, FloatArray, Objects, Row, Table
-from automl_images.data import strict_json
+from automl_images.data import mask_codes, strict_json
 from automl_images.data.mask_outlines import MAX_POINTS, outlines
-from automl_images.data.masks import MaskArray, canvas_size, decode_mask, encode_mask, rasterise
+from automl_images.data.masks import MaskArray, canvas_size, rasterise
 
 ROWS_FILE = "annotations.jsonl"
 TABLE_FILE = "MLTable"
@@ -218,26 +217,32 @@ def normalised_box(item: Mapping[str, Any]) -> tuple[float, float, float, float]
 
 def _outlined(mask: MaskArray, max_points: int, exact: bool) -> dict[str, Any]:
     polygon = [[round(value, DECIMALS) for value in segment] for segment in outlines(mask, max_points)]
-    return {"polygon": polygon, "mask": encode_mask(mask)} if exact else {"polygon": polygon}
+    return {"polygon": polygon, "mask": mask_codes.to_json(_code(mask))} if exact else {"polygon": polygon}
 
 
 def _shapes(
     items: Sequence[Mapping[str, Any]], width: int, height: int, *, masks: bool, codes: bool
-) -> tuple[MaskArray | None, NDArray[np.object_] | None]:
+) -> tuple[MaskArray | None, mask_codes.Codes | None]:
     """Return the masks `(N, h, w)` of objects of a row or response, on the image's canvas, or their codes `(N,)`."""
     if codes:
         coded = np.empty(len(items), np.object_)
         for number, item in enumerate(items):
-            code = item["mask"] if "mask" in item else encode_mask(rasterise(item["polygon"], width, height))
-            coded[number] = {"size": code["size"], "counts": code["counts"].encode("ascii")}
+            exact = item.get("mask")
+            coded[number] = mask_codes.from_json(exact) if exact else _code(rasterise(item["polygon"], width, height))
         return None, coded
     if not masks:
         return None, None
     w, h = canvas_size(width, height)
     filled = np.zeros((len(items), h, w), np.bool_)
     for item, mask in zip(items, filled, strict=True):
-        mask[:] = decode_mask(item["mask"]) if "mask" in item else rasterise(item["polygon"], width, height)
+        exact = item.get("mask")
+        mask[:] = mask_codes.decode(mask_codes.from_json(exact)) if exact else rasterise(item["polygon"], width, height)
     return filled, None
+
+
+def _code(mask: MaskArray) -> dict[str, Any]:
+    [code] = mask_codes.encode(mask[None])
+    return dict(code)
 
 
 def _json_line(row: Row) -> bytes:

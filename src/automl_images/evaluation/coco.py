@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_images.core.types import Detections, Objects
-from automl_images.evaluation.mask_codes import areas, codes_of
+from automl_images.data.mask_codes import areas, codes_of
 from automl_images.evaluation.matching import IGNORED, MATCHED, UNMATCHED, Matches, Pool, carry_masks, pool_objects
 
 Geometry = Literal["bbox", "segm"]

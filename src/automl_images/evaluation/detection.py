@@ -17,9 +17,9 @@ import numpy as np
 
 from automl_images.core.errors import SettingsError, unknown_name
 from automl_images.core.types import Detections, Objects
+from automl_images.data.mask_codes import T, encoded
 from automl_images.evaluation import curves
 from automl_images.evaluation.coco import AVERAGE_PRECISION_50, RECALL_POINTS, coco_matches, coco_metrics
-from automl_images.evaluation.mask_codes import T, encoded
 from automl_images.evaluation.matching import Matches, match, pool_objects
 from automl_images.evaluation.voc import DIGITS, VocResult, voc_metrics, voc_result
 

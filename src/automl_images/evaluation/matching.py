@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from automl_images.core.errors import ModelError
 from automl_images.core.types import Detections, FloatArray, IntArray, Objects
-from automl_images.evaluation.mask_codes import codes_of
+from automl_images.data.mask_codes import codes_of
 from automl_images.evaluation.overlaps import Overlaps, box_overlaps, mask_overlaps
 
 MATCHED, UNMATCHED, IGNORED = 1, 0, -1

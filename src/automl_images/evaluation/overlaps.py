@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_images.core.types import FloatArray
-from automl_images.evaluation.mask_codes import Codes
+from automl_images.data.mask_codes import Codes
 
 Overlaps = NDArray[np.float64]
 

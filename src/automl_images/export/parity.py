@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_images.core.types import Detections, FloatArray, ImageArray
-from automl_images.evaluation.mask_codes import encoded
+from automl_images.data.mask_codes import encoded
 from automl_images.export.matching import Comparison, Cuts, compare, mask_differences
 from automl_images.export.parity_cases import RESIZED_IMAGES, Case, cases_of
 from automl_images.export.parity_report import CaseReport, ParityReport, Tolerances, same_metric

@@ -132,7 +132,7 @@ class JobOptions(Options):
     @field_validator("search_space", mode="before")
     @classmethod
     def _accept_no_space(cls, value: Any) -> Any:
-        return value or []
+        return [] if value in (None, {}) else value
 
     @field_validator("sweep", mode="before")
     @classmethod

@@ -9,8 +9,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from automl_images.core.types import Detections, Objects
+from automl_images.data.mask_codes import encoded
 from automl_images.evaluation.detection import detection_metrics
-from automl_images.evaluation.mask_codes import encoded
 from automl_images.inference.found import Found, MaskGrids, merged
 from automl_images.models.base import Detector, Prediction
 from automl_images.tasks.objects_data import DetectionBatch, DetectionItem, TrainingSet, ValidationSet

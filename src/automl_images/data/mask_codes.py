@@ -1,13 +1,14 @@
 """Masks as COCO's run-length codes: what evaluation compares, small enough to hold those of a whole data set.
 
 A mask of 640 x 480 pixels is 300 kB as array and mostly below 1 kB as code. Whoever judges many images encodes each
-image's masks as soon as they are there (`encoded`); every function of this room takes masks and codes alike.
+image's masks as soon as they are there (`encoded`); evaluation takes masks and codes alike, and predictions keep codes.
+Those of strangers are read by `formats/run_lengths.py`; what stands here trusts its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -37,6 +38,24 @@ def encode(masks: NDArray[np.bool_]) -> Codes:
         to_codes: Any = mask.encode  # its overloads are told apart by an array's rank, which numpy's types do not carry
         codes[:] = to_codes(masks.transpose(1, 2, 0))
     return codes
+
+
+def decode(code: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Return the mask `(h, w)` of a code."""
+    from hotcoco import mask
+
+    decoded: NDArray[np.bool_] = np.ascontiguousarray(mask.decode(dict(code)), dtype=np.bool_)
+    return decoded
+
+
+def to_json(code: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a code as JSON-serialisable dictionary, with `counts` as text."""
+    return {"size": [int(side) for side in code["size"]], "counts": code["counts"].decode("ascii")}
+
+
+def from_json(code: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the code that `to_json` described."""
+    return {"size": code["size"], "counts": code["counts"].encode("ascii")}
 
 
 def codes_of(item: Detections | Objects) -> Codes | None:
