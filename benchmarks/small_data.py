@@ -71,6 +71,7 @@ VOC = {
     "images": "voc100_multiformat/data/database/images",
     "format": "csv",
 }
+VOC_BOXES = {**VOC, "path": "voc100_multiformat/data/database/gts/pascalvoc_format", "format": "voc"}
 NUCLEI = {"path": "dsb2018_nuclei/instances.json", "images": "dsb2018_nuclei/images", "format": "coco"}
 RACCOON = {"path": "raccoon/annotations", "images": "raccoon/images", "format": "voc"}
 LITE = "efficientnet_lite0"
@@ -98,6 +99,8 @@ CASES = (
     Case("customvision", "image_classification", LITE, 0.95, 10, CUSTOM_VISION),
     Case("voc-multilabel", "image_classification_multilabel", LITE, 0.55, 10, VOC),
     Case("nuclei", "instance_segmentation", "maskrcnn_efficientnet_lite0_fpn", 0.60, 45, NUCLEI),
+    Case("nuclei-boxes", "object_detection", "fasterrcnn_efficientnet_lite0_fpn", 0.60, 30, NUCLEI),
+    Case("voc-boxes", "object_detection", "fasterrcnn_efficientnet_lite0_fpn", 0.20, 20, VOC_BOXES),
     Case("raccoon", "object_detection", "fasterrcnn_efficientnet_lite0_fpn", 0.90, 20, RACCOON),
     Case(
         "raccoon-yolov5",

@@ -19,8 +19,6 @@ from automl_images.sweep.space import SearchSpace
 LEAST_EPOCHS = 3
 LEAST_SHARE = 0.4
 """A recipe that would get less than this share of its epochs is left out rather than half trained."""
-RECIPE_SHARE = 0.34
-"""Largest share of the time that a recipe may take; the default one may take all: shortened, it is no measure."""
 MARGIN = 1.15
 """Predictions are multiplied by it: machines are shared, and late epochs are rarely faster than the probe."""
 
@@ -180,7 +178,7 @@ def make_plan(
     budget_seconds: float | None,
     memory_bytes: float | None = None,
 ) -> AutoModePlan:
-    """Decide which candidates are tried and with how many epochs.
+    """Decide which candidates are tried and with how many epochs: in their order, each in the time that is left.
 
     Args:
         candidates: the default recipe first, then by rank.
@@ -192,11 +190,10 @@ def make_plan(
     """
     planned: list[PlannedRecipe] = []
     for number, candidate in enumerate(candidates):
-        share = None
+        left = None
         if budget_seconds is not None:
-            most = 1.0 if number == 0 else RECIPE_SHARE
-            share = max(budget_seconds * most, budget_seconds * slots / trials)
-        recipe = _planned(candidate, facts, share, None if number == 0 else memory_bytes)
+            left = min(budget_seconds, budget_seconds * slots - sum(r.seconds for r in planned if r.epochs))
+        recipe = _planned(candidate, facts, left, None if number == 0 else memory_bytes)
         if recipe.epochs and sum(r.epochs > 0 for r in planned) >= trials:
             recipe = dataclasses.replace(recipe, epochs=0, reason=f"max_trials is {trials}")
         planned.append(recipe)
