@@ -18,7 +18,7 @@ ADDITIONS: tuple[Hyperparameter, ...] = (
         "bool",
         "Evaluate and keep the moving average of the weights.",
         False,
-        ((YOLOV5, True), (LITE_OBJECTS, True)),
+        ((YOLOV5, True),),
         ours=True,
     ),
     Hyperparameter(
