@@ -34,6 +34,8 @@ from automl_images.core.types import Row
 LabelKind = Literal["class", "classes", "boxes", "polygons"]
 """What `label` of a row is: a class name, a list of them, or a list of objects that each have a `label`."""
 
+SAME_IMAGES = "Validation has the images of the training: metrics say whether the model learns them by heart, no more."
+
 _TOLERANCE = 0.2
 
 _Mask = NDArray[np.bool_]
@@ -95,12 +97,14 @@ def split(rows: Sequence[Row], fraction: float, seed: int, kind: LabelKind) -> S
 def given_sides(training: Sequence[Row], validation: Sequence[Row], kind: LabelKind) -> Split:
     """Return two sides that the user chose, with the same report as `split`.
 
+    The same data set may be both sides, to see whether a model learns it by heart; a note says what that is worth.
+
     Raises:
-        DataError: an image stands on both sides; metrics on it would be worthless.
+        DataError: some images stand on both sides; metrics would be too good, and nothing would tell by how much.
     """
-    known = {_key(row) for row in training}
+    known, held_out = {_key(row) for row in training}, {_key(row) for row in validation}
     shared = [row["image_url"] for row in validation if _key(row) in known]
-    if shared:
+    if shared and known != held_out:
         raise DataError(
             f"{len(shared)} validation images are in the training data too (same content), the first is {shared[0]}. "
             "Remove them from one side; `kedro data check --validation` lists them all."
@@ -110,7 +114,9 @@ def given_sides(training: Sequence[Row], validation: Sequence[Row], kind: LabelK
     chosen = np.arange(len(rows)) >= len(training)
     members, names = _members(labels, np.arange(len(rows)), len(rows))
     duplicates = len(rows) - len({_key(row) for row in rows})
-    report = _report(training, validation, labels, chosen, names, _notes(members, names, duplicates, labels, chosen))
+    notes = [SAME_IMAGES] if shared else []
+    notes += _notes(members, names, duplicates, labels, chosen)
+    report = _report(training, validation, labels, chosen, names, notes)
     return Split(list(training), list(validation), {"seed": None, "fraction": None, **report})
 
 
