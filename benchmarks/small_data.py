@@ -129,13 +129,13 @@ SMALL_CLASSIFIER = {
     "optimizer": "adamw",
     "learning_rate": 0.001,
 }
-FEW = 12
+FEW = 10
 """Images that models of objects learn by heart; without pretrained weights a hundred teach them little in minutes."""
 SMALL_DETECTOR = {
-    "number_of_epochs": 40,
+    "number_of_epochs": 25,
     "evaluation_frequency": 5,
     "early_stopping": False,
-    "training_batch_size": 4,
+    "training_batch_size": 2,
     "optimizer": "adamw",
     "learning_rate": 0.0003,
 }

@@ -15,6 +15,7 @@ from automl_images.core.hyperparameters import TABLE, Hyperparameter
 from automl_images.core.hyperparameters.words import defaults_of, range_of
 from automl_images.jobs.schema import parameters_schema
 from automl_images.models import catalogue
+from automl_images.models.entries.hub_names import DETECTORS, SEGMENTERS
 
 DOCS = Path(__file__).parent
 
@@ -47,7 +48,10 @@ def models_page() -> str:
         "Weights are taken from your file, a local cache, the hub, an installed package, or random, in this order;",
         "the report says which. `kedro model catalogue` prints this table and whether the weights are on your machine.",
         "",
-        "Any transformers model for image classification, object detection or instance segmentation can be named too,",
+        "Models of transformers can be named too: any for image classification; of the types "
+        + ", ".join(DETECTORS.types)
+        + " for",
+        "object detection; of the types " + ", ".join(SEGMENTERS.types) + " for instance segmentation;",
         "by its name at the hub (`google/vit-base-patch16-224`) or by its folder (`./my/model` with `config.json` and",
         "`model.safetensors`); it needs the extra `transformers`.",
         "",

@@ -33,7 +33,7 @@ def test_hyperparameters_are_explained_for_all_one_task_or_one_model():
     rows = json.loads(model("hyperparameters", "--json").stdout)
     assert [row["name"] for row in rows] == [row.name for row in TABLE]
     [row] = json.loads(model("hyperparameters", "lr_scheduler", "--json").stdout)
-    assert (row["name"], row["choices"]) == ("learning_rate_scheduler", ["warmup_cosine", "step"])
+    assert (row["name"], row["choices"]) == ("learning_rate_scheduler", ["warmup_cosine", "step", "none"])
     said = model("hyperparameters", "img_size").stdout
     assert all(word in said for word in ("image_size", "img_size", "int in [32, ∞)", "640", "multiple of 32", "yolov5"))
     of_task = model("hyperparameters", "--task", "image_classification").stdout

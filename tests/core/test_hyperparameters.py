@@ -100,6 +100,10 @@ def test_mistakes_are_named(given, message):
         ("tile_grid_size", [3, 2], (3, 2)),
         ("model_size", "xlarge", "extra_large"),
         ("learning_rate_scheduler", "WarmupCosine", "warmup_cosine"),
+        ("learning_rate_scheduler", "None", "none"),
+        ("optimizer", "AdamW", "adamw"),
+        ("mixed_precision", False, "no"),  # what YAML makes of no
+        ("random_seed", "4294967295", 4294967295),
         ("log_validation_loss", "enable", "Enable"),
         ("log_validation_loss", False, "Disable"),
         ("advanced_settings", '{"apply_mosaic_for_yolo": false}', {"apply_mosaic_for_yolo": False}),

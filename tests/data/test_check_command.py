@@ -38,7 +38,31 @@ def test_too_few_training_images_are_not_usable_and_the_pipelines_error_says_so(
     result = check(table(tmp_path, "a", 9), "--validation", table(tmp_path, "b", 4), "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["usable"] is False
+    assert json.loads(result.stdout)["reason"] == refusal(9)
     assert result.stderr == f"Error: {refusal(9)}\n"
+
+
+def test_class_names_of_two_types_are_a_finding_with_its_place(tmp_path):
+    table(tmp_path, "a", 20)
+    rows = [{"image_url": f"a{k:02d}.png", "label": k % 2 if k < 15 else "dog"} for k in range(20)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    result = check(str(tmp_path / "a.jsonl"), "--json")
+    assert result.exit_code == 1
+    [mixed] = [f for f in json.loads(result.stdout)["findings"] if f["code"] == "LABEL_TYPES_MIXED"]
+    assert (mixed["line"], mixed["value"]) == (16, "dog")
+    assert "partly numbers and partly text" in json.loads(result.stdout)["reason"]
+
+
+def test_a_task_may_have_the_services_name(tmp_path):
+    source = table(tmp_path, "a", 20)
+    arguments = ["check", "--source", source, "--task"]
+    assert (
+        "image_instance_segmentatio"
+        in CliRunner().invoke(data_group, [*arguments, "image_instance_segmentatio"]).stderr
+    )
+    known = CliRunner().invoke(data_group, [*arguments, "image_object_detection"])
+    assert known.exit_code == 1
+    assert "Unknown task" not in known.stderr
 
 
 def test_images_that_a_run_holds_out_do_not_count(tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl_images.core.errors import DataError, SettingsError
-from automl_images.data.splitting import data_hash, split
+from automl_images.data.splitting import SAME_IMAGES, data_hash, given_sides, split
 
 
 def row(name, label):
@@ -176,3 +176,14 @@ def test_duplicates_are_noted():
 def test_a_fraction_outside_is_refused(fraction):
     with pytest.raises(SettingsError, match="validation_data_size"):
         split(detection_rows(20), fraction, 0, "boxes")
+
+
+def test_the_same_set_may_be_both_sides_and_a_part_of_it_may_not():
+    rows = [row(str(i), "a") for i in range(10)]
+    sides = given_sides(rows, rows, "class")
+    assert (sides.training, sides.validation) == (rows, rows)
+    assert sides.report["notes"][0] == SAME_IMAGES
+    for part in (rows[:3], [*rows, row("other", "a")]):
+        with pytest.raises(DataError, match="validation images are in the training data too"):
+            given_sides(rows, part, "class")
+    assert SAME_IMAGES not in given_sides(rows, [row("other", "a")], "class").report["notes"]

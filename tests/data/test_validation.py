@@ -143,13 +143,23 @@ def test_polygons_that_cross_themselves_are_kept_and_reported(points, crosses):
     assert check("boxes", objects=[RawObject("cat", polygon=[[float(v) for v in points]])])[1] == []
 
 
-def test_crossings_are_found_in_polygons_of_some_hundred_corners():
-    angles = np.linspace(0, 2 * np.pi, 200, endpoint=False)
+@pytest.mark.parametrize("corners", [200, 5000])
+def test_crossings_are_found_in_polygons_of_many_corners(corners):
+    angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     circle = np.stack([0.5 + 0.4 * np.cos(angles), 0.5 + 0.4 * np.sin(angles)], axis=1)
     assert not crosses_itself(circle.ravel().tolist())
-    circle[[70, 71]] = circle[[71, 70]]
+    some, others = corners // 3, corners // 3 + corners // 100
+    circle[[some, others]] = circle[[others, some]]
     assert crosses_itself(circle.ravel().tolist())
     assert not crosses_itself([0.1, 0.1, 0.5, 0.5, 0.1, 0.5])
+
+
+def test_crossings_are_found_among_more_pairs_of_edges_than_are_looked_at_at_once():
+    spikes = [value for k in range(2000) for value in (0.1 + k / 10_000, 0.1 + 0.8 * (k % 2))]
+    comb = [*spikes, 0.9, 0.05, 0.05, 0.05]
+    assert not crosses_itself(comb)
+    comb[1002] += 0.001  # over the ten spikes beside
+    assert crosses_itself(comb)
 
 
 @pytest.mark.parametrize(

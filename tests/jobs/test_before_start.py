@@ -41,6 +41,13 @@ def checked(folder, task, **block):
         ),
         ("image_classification", {"validation_crop_size": 225}, "must be a multiple of 16"),
         ("image_classification", {"model_name": "resnet18", "layers_to_freeze": 6}, "at most 5 for resnet18"),
+        ("object_detection", {"mixed_precision": "fp16"}, "fp16 needs a CUDA device"),
+        ("object_detection", {"random_seed": 2**32}, "random_seed must lie in"),
+        (
+            "object_detection",
+            {"model_name": "mmd-3x-mask-rcnn_swin-t-p4-w7_fpn_1x_coco"},
+            "is for instance_segmentation, not for object_detection",
+        ),
         ("object_detection", {"model_name": "nobody/nothing"}, r"or take fasterrcnn_efficientnet_lite0_fpn\."),
     ],
 )
@@ -61,6 +68,16 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     training = {"checkpoint_dataset_id": str(tmp_path), "checkpoint_filename": "model.safetensors"}
     with pytest.raises(AutoMLImagesError, match="is of the model resnet18, the job trains vitb16r224"):
         checked(tmp_path, "image_classification", training_parameters=training)
+
+
+@pytest.mark.parametrize("record", ['{"editor.tabSize": 4}', "[1]", "no JSON"])
+def test_a_file_of_settings_that_is_not_ours_says_nothing_of_a_checkpoint(tmp_path, record):
+    (tmp_path / "settings.json").write_text(record)
+    (tmp_path / "model.safetensors").touch()
+    training = {"checkpoint_dataset_id": str(tmp_path), "checkpoint_filename": "model.safetensors"}
+    with pytest.raises(AutoMLImagesError, match="cannot be read as weights") as caught:
+        checked(tmp_path, "image_classification", training_parameters=training)
+    assert "weights_only" not in str(caught.value)
 
 
 def test_models_that_begin_with_random_weights_are_named_once(tmp_path):

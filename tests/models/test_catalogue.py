@@ -42,8 +42,8 @@ def test_a_model_of_mmdetection_that_does_not_run_here_has_an_alternative(task, 
     assert nearest in str(caught.value)
 
 
-def test_model_of_another_task_is_unknown():
-    with pytest.raises(SettingsError, match="model_name for image_classification"):
+def test_model_of_another_task_is_told_of_its_own():
+    with pytest.raises(SettingsError, match="'yolov5' is for object_detection, not for image_classification"):
         catalogue.find("image_classification", "yolov5")
 
 

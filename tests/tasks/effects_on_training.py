@@ -131,6 +131,7 @@ def _learning_rate_scheduler(folder):
     given = {"learning_rate": 0.1, "step_lr_step_size": 1, "step_lr_gamma": 0.5, "number_of_epochs": 2}
     step = trained(folder, **given, learning_rate_scheduler="step")
     assert step.rates == pytest.approx([0.1] * 6 + [0.05] * 6)
+    assert trained(folder, **given, learning_rate_scheduler="None").rates == pytest.approx([0.1] * 12)
     cosine = trained(folder, **given, learning_rate_scheduler="warmup_cosine", warmup_cosine_lr_warmup_epochs=2)
     assert cosine.rates == pytest.approx([0.1 * k / 12 for k in range(12)])
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from automl_images.cli.plain_errors import plain_errors
 from automl_images.cli.tables import table_console
+from automl_images.cli.task_option import TaskName
 from automl_images.core.errors import DataError, SettingsError
 from automl_images.core.files import write_json
 from automl_images.core.types import Row
@@ -47,7 +48,9 @@ def _source_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--format", "format_", default="auto", show_default=True, help="auto, " + ", ".join(FORMATS) + "."
         ),
-        click.option("--task", default="object_detection", show_default=True, help="Which labels are wanted."),
+        click.option(
+            "--task", type=TaskName(), default="object_detection", show_default=True, help="Which labels are wanted."
+        ),
     ):
         function = option(function)
     return function
@@ -140,7 +143,8 @@ def _too_few(rows: list[Row], options: dict[str, Any], validation_given: bool) -
 
 def _as_json(conversion: Conversion, refusal: DataError | None) -> dict[str, Any]:
     findings = [finding.as_dict() for finding in conversion.findings]
-    return {"usable": refusal is None, "summary": conversion.summary, "findings": findings}
+    reason = None if refusal is None else str(refusal)
+    return {"usable": refusal is None, "reason": reason, "summary": conversion.summary, "findings": findings}
 
 
 def _print(*tables: Any) -> None:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from automl_images.cli.plain_errors import plain_errors
 from automl_images.cli.tables import table_console
+from automl_images.cli.task_option import TaskName
 from automl_images.core.errors import SettingsError, nearest
 from automl_images.core.hyperparameters import TABLE, Hyperparameter, canonical, find
 from automl_images.core.hyperparameters.words import as_dict, defaults_of, range_of, value_of
@@ -23,12 +24,12 @@ def model_group() -> None:
 
 
 @model_group.command(name="catalogue")
-@click.option("--task", type=click.Choice(list(TASKS)), default=None, help="Only models of this task.")
+@click.option("--task", type=TaskName(), default=None, help="Only models of this task.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the default hyper-parameters of each model.")
 def catalogue(task: str | None, as_json: bool) -> None:
     """List the models: family, size, licence, pretrained weights, and whether these are on this machine.
 
-    Any transformers model can be named too, by its name at the hub or by its folder.
+    Models of transformers can be named too, by their name at the hub or by their folder; docs/models.md has the types.
 
     Example: kedro model catalogue --task object_detection
     """
@@ -68,7 +69,7 @@ def _where(weights: list[dict[str, Any]]) -> str:
 
 @model_group.command(name="hyperparameters")
 @click.argument("name", required=False)
-@click.option("--task", type=click.Choice(list(TASKS)), default=None, help="Only those of this task's models.")
+@click.option("--task", type=TaskName(), default=None, help="Only those of this task's models.")
 @click.option("--model", default=None, help="Only those of this model, with its defaults.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def hyperparameters(name: str | None, task: str | None, model: str | None, as_json: bool) -> None:

@@ -54,9 +54,14 @@ def _check_range(
 
 def _integer(name: str, value: Any) -> int:
     try:
-        if isinstance(value, bool) or float(value) != math.floor(float(value)):
+        if isinstance(value, bool):
             raise ValueError
-        return int(float(value))
+        if isinstance(value, int):
+            return value
+        number = float(value)
+        if number != math.floor(number):
+            raise ValueError
+        return int(value) if isinstance(value, str) and value.strip().lstrip("+-").isdigit() else int(number)
     except (TypeError, ValueError, OverflowError):
         raise SettingsError(f"{name} must be a whole number, got {shown(value)}.") from None
 
@@ -78,11 +83,16 @@ def _boolean(name: str, value: Any) -> bool:
 
 
 def _choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
-    word = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(value).strip()).lower()
-    word = {"xlarge": "extra_large"}.get(word, word)
+    typed = str(value).strip()
+    if isinstance(value, bool):  # what YAML makes of yes and no, on and off
+        words = {"enable", "yes", "on"} if value else {"disable", "no", "off"}
+    else:
+        words = {typed.lower(), re.sub(r"(?<=[a-z])(?=[A-Z])", "_", typed).lower()}
+    words |= {"extra_large"} & {{"xlarge": "extra_large"}.get(word, "") for word in words}
     for choice in choices:
-        if word == choice.lower() or (isinstance(value, bool) and choice == ("Enable" if value else "Disable")):
+        if choice.lower() in words:
             return choice
+    word = min(words)
     raise SettingsError(f"{name} must be one of {', '.join(choices)}, got {shown(value)}.{nearest(word, choices)}")
 
 

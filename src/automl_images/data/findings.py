@@ -64,6 +64,7 @@ CODES: dict[str, tuple[Severity, str, str]] = {
     "LABEL_MISSING": ("error", "dropped row", "a row lacks the label column"),
     "LABEL_REPEATED": ("warning", "kept once", "a label stands twice in a row"),
     "LABEL_SPLIT_AT_SPACES": ("warning", "split labels", "cells with spaces, in a column without other separator"),
+    "LABEL_TYPES_MIXED": ("warning", "refused set", "class names that are partly numbers and partly text"),
     "LABEL_WRONG_TYPE": ("error", "dropped row", "a label is of another type than the task needs"),
     "LINE_ILL_FORMED": ("error", "dropped row", "a line of a label file is not what its format says"),
     "LINE_TOO_LONG": ("error", "dropped row", "a line is longer than 32 MB"),

@@ -6,13 +6,16 @@ Pure arithmetic on single boxes and polygons. What is reported about it is decid
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from automl_images.data.formats.base import Box
 
 Point = Callable[[float, float], tuple[float, float]]
+Points = NDArray[np.float64]
 
 _UPRIGHT: dict[int, Point] = {
     2: lambda u, v: (1 - u, v),
@@ -112,24 +115,50 @@ NO_AREA = 1e-9
 _TOUCHING = 1e-5
 """Share of the image's side within which a corner lies on an edge rather than beyond it: rounding of decimal texts."""
 
-_MOST_CORNERS = 300
-"""Corners up to which a polygon is searched for crossings: the work grows with their square."""
+_PAIRS_AT_ONCE = 1 << 20
+"""Pairs of edges that are looked at together, to save memory."""
 
 
 def crosses_itself(segment: list[float]) -> bool:
     """Tell whether two edges of a polygon, given as flat x, y in [0, 1], cross; touching does not count.
 
-    Two edges cross where the ends of each lie on both sides of the other; all pairs are looked at at once.
-    Polygons of more than 300 corners are not searched and count as free of crossings.
+    Two edges cross where the ends of each lie on both sides of the other. Only pairs are looked at whose shadows on a
+    slanting line overlap, which of an outline are few.
     """
-    if not 8 <= len(segment) <= 2 * _MOST_CORNERS:
+    if len(segment) < 8:
         return False
-    xs, ys = np.array(segment, np.float64).reshape(-1, 2).T
-    dx, dy = np.concatenate([xs[1:], xs[:1]]) - xs, np.concatenate([ys[1:], ys[:1]]) - ys
-    side = dx[:, None] * (ys - ys[:, None]) - dy[:, None] * (xs - xs[:, None])
-    side[np.abs(side) <= _TOUCHING * (np.abs(dx) + np.abs(dy))[:, None]] = 0.0
-    apart = np.sign(side) * np.sign(np.concatenate([side[:, 1:], side[:, :1]], axis=1)) < 0
-    return bool((apart & apart.T).any())
+    begin = np.array(segment, np.float64).reshape(-1, 2)
+    end = np.roll(begin, -1, axis=0)
+    shadow = np.sort(np.stack([begin @ _SLANT, end @ _SLANT]), axis=0)
+    order = np.argsort(shadow[0])
+    begin, end, (low, high) = begin[order], end[order], shadow[:, order]
+    partners = np.searchsorted(low, high, side="right") - np.arange(1, len(low) + 1)
+    upto = np.cumsum(partners)
+    first = 0
+    while first < len(low):
+        done = upto[first] - partners[first]
+        last = max(first + 1, int(np.searchsorted(upto, done + _PAIRS_AT_ONCE, side="right")))
+        edge = np.repeat(np.arange(first, last), partners[first:last])
+        other = edge + 1 + np.arange(len(edge)) - (upto - partners)[edge] + done
+        if (_parts(begin, end, edge, other) & _parts(begin, end, other, edge)).any():
+            return True
+        first = last
+    return False
+
+
+_SLANT = np.array([math.cos(1.0), math.sin(1.0)])
+
+
+def _parts(begin: Points, end: Points, edge: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell whether an edge's line parts the ends of another, for each pair `(P,)` of edges from `begin` to `end`."""
+    (dx, dy), origin = (end[edge] - begin[edge]).T, begin[edge]
+    near = _TOUCHING * (np.abs(dx) + np.abs(dy))
+    sides = []
+    for corner in (begin[other] - origin, end[other] - origin):
+        side = dx * corner[:, 1] - dy * corner[:, 0]
+        sides.append(np.where(np.abs(side) <= near, 0.0, np.sign(side)))
+    parted: NDArray[np.bool_] = sides[0] * sides[1] < 0
+    return parted
 
 
 def polygon_area(segment: list[float]) -> float:

@@ -78,7 +78,10 @@ class RowChecker:
             raise self.drop("LABEL_WRONG_TYPE", "the class holds broken characters", sample, row, found)
         if type(label) not in self.label_types:
             line, item = _line_and_item(sample, found)
+            before = next(iter(self.label_types.values()), None)
             self.label_types[type(label)] = f"{short(repr(label))} at {place(sample.file, line, item)}"
+            if before is not None:
+                self.find("LABEL_TYPES_MIXED", f"a class of another type than {before}", sample, row, found, label)
         if isinstance(label, str):
             self._known.add(label)
         return str(label)

@@ -5,6 +5,8 @@ The parameters' own form is checked earlier, by `options.py` and the table of hy
 
 from __future__ import annotations
 
+import torch
+
 from automl_images.core.tracking import Tracker
 from automl_images.jobs.checkpoints import with_checkpoint
 from automl_images.jobs.options import JobOptions
@@ -12,6 +14,7 @@ from automl_images.jobs.store import JobStore
 from automl_images.jobs.trials import configurations
 from automl_images.models.catalogue import check_model
 from automl_images.tasks import get_task
+from automl_images.training.settings import require_precision
 
 
 def check_models(options: JobOptions, jobs: JobStore, tracker: Tracker) -> list[str]:
@@ -30,8 +33,10 @@ def check_models(options: JobOptions, jobs: JobStore, tracker: Tracker) -> list[
         ModelError: a file of weights is missing, damaged or of another network.
     """
     task = get_task(options.task)
+    device_type = "cuda" if torch.cuda.is_available() else "cpu"
     shapes = {}
     for found in configurations(options, task):
+        require_precision(found.hyperparameters["mixed_precision"], device_type)
         values = with_checkpoint(found.model_name, found.hyperparameters, jobs, tracker)
         fixed = {name: value for name, value in values.items() if not isinstance(value, float)}  # none shapes a network
         shapes[found.model_name, repr(fixed)] = values

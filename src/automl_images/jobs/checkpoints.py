@@ -94,10 +94,18 @@ def _in_folder(dataset: str, name: str, tracker: Tracker) -> Path:
 def _require_same_model(file: Path, model_name: str) -> None:
     """Compare names where the checkpoint's is known; a bare file of weights is compared by shapes when it is loaded."""
     for record in (SETTINGS, REQUEST):
-        if (file.parent / record).is_file():
-            found = read_json(file.parent / record).get("model_name")
-            if found != model_name:
-                raise SettingsError(
-                    f"The checkpoint {file} is of the model {found}, the job trains {model_name}. "
-                    "Set model_name to the checkpoint's, or leave the checkpoint out."
-                )
+        found = _model_name(file.parent / record)
+        if found not in (None, model_name):
+            raise SettingsError(
+                f"The checkpoint {file} is of the model {found}, the job trains {model_name}. "
+                "Set model_name to the checkpoint's, or leave the checkpoint out."
+            )
+
+
+def _model_name(record: Path) -> str | None:
+    """Return the model that a record beside weights names; None where there is none, or the file is another's."""
+    try:
+        values = read_json(record)
+    except (OSError, ValueError):
+        return None
+    return values.get("model_name") if isinstance(values, dict) else None

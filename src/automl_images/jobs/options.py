@@ -18,7 +18,7 @@ from automl_images.data.sources import SourceOptions
 from automl_images.sweep.policies import EarlyTerminationOptions
 from automl_images.sweep.samplers import SamplingOptions
 from automl_images.sweep.space import SearchSpace
-from automl_images.tasks import TASKS
+from automl_images.tasks import pipeline_name
 
 RUN_PARAMETERS: dict[str, dict[str, Any]] = {
     "job_name": {"type": ["string", "null"], "description": "Name of the job."},
@@ -134,7 +134,7 @@ class JobOptions(Options):
     def _accept_no_space(cls, value: Any) -> Any:
         return [] if value in (None, {}) else value
 
-    @field_validator("sweep", mode="before")
+    @field_validator("sweep", "training_parameters", mode="before")
     @classmethod
     def _accept_null(cls, value: Any) -> Any:
         return {} if value is None else value
@@ -142,8 +142,7 @@ class JobOptions(Options):
     @field_validator("task")
     @classmethod
     def _accept_service_name(cls, value: str) -> str:
-        names = {TASKS.get(name).service_name: name for name in TASKS}
-        return names.get(value, value)
+        return pipeline_name(value)
 
     @model_validator(mode="after")
     def _some_data(self) -> JobOptions:

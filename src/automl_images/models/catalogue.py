@@ -52,6 +52,11 @@ def find(task: str, model_name: str) -> ModelEntry:
         return entry
     if is_hub_name(model_name) and model_name not in MODELS:
         return hub_entry(task, model_name)
+    if model_name in MODELS:
+        raise SettingsError(
+            f"The model {model_name!r} is for {' and '.join(MODELS.get(model_name).tasks)}, not for {task}. "
+            f"For this task take one of: {', '.join(names(task))}."
+        )
     raise SettingsError(
         f"{unknown_name(f'model_name for {task}', model_name, names(task))}{_about_mmd(task, model_name)}"
     )

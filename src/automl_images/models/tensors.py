@@ -34,9 +34,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         )
     try:
         state: Any = _read(path)
-    except Exception as error:  # torch and safetensors raise many kinds for a broken file
+    except Exception as error:  # torch and safetensors raise many kinds; torch's texts advise to run code of the file
         raise ModelError(
-            f"{path} cannot be read as weights (.safetensors, or a .pth of tensors only): {error}"
+            f"{path} cannot be read as weights. Expected .safetensors, or a .pth or .pt that holds nothing but tensors "
+            "by name, such as a state_dict; whole pickled models are not opened, as they may run code."
         ) from error
     for key in ("model", "state_dict", "model_state"):
         state = state[key] if isinstance(state, dict) and isinstance(state.get(key), dict) else state

@@ -6,12 +6,12 @@ import functools
 import importlib
 from typing import TYPE_CHECKING
 
-from automl_images.tasks.facts import TASKS, TaskFacts
+from automl_images.tasks.facts import TASKS, TaskFacts, pipeline_name
 
 if TYPE_CHECKING:
     from automl_images.tasks.base import TaskAdapter
 
-__all__ = ["TASKS", "TaskFacts", "get_task"]
+__all__ = ["TASKS", "TaskFacts", "get_task", "pipeline_name"]
 
 
 @functools.cache

@@ -70,3 +70,8 @@ for _facts in (
     ),
 ):
     TASKS.register(_facts.name)(_facts)
+
+
+def pipeline_name(task: str) -> str:
+    """Return the pipeline's name of a task that is called by it or by the service's name; others as they are."""
+    return {TASKS.get(name).service_name: name for name in TASKS}.get(task, task)

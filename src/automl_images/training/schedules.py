@@ -23,6 +23,8 @@ def learning_rate_factor(settings: TrainingSettings, step: int, steps_per_epoch:
     Returns:
         A factor in [0, 1].
     """
+    if settings.learning_rate_scheduler == "none":
+        return 1.0
     if settings.learning_rate_scheduler == "step":
         return settings.step_lr_gamma ** (step // steps_per_epoch // settings.step_lr_step_size)
     warmup = settings.warmup_cosine_lr_warmup_epochs * steps_per_epoch

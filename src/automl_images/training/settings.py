@@ -9,6 +9,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from automl_images.core.errors import SettingsError
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrainingSettings:
@@ -70,3 +72,15 @@ class TrainingSettings:
         values = dataclasses.asdict(self)
         del values["number_of_workers"]  # any number of workers gives the same samples
         return values
+
+
+def require_precision(mixed_precision: str, device_type: str) -> None:
+    """Check that a kind of device can do the arithmetic asked for.
+
+    Raises:
+        SettingsError: fp16 without CUDA, whose gradients nothing would scale.
+    """
+    if mixed_precision == "fp16" and device_type != "cuda":
+        raise SettingsError(
+            f"mixed_precision fp16 needs a CUDA device, the device is {device_type!r}. Use auto, no or bf16."
+        )

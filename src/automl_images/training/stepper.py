@@ -15,12 +15,11 @@ from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import parse_flag_from_env
 from torch import Tensor, nn
 
-from automl_images.core.errors import SettingsError
 from automl_images.training.ema import WeightAverage
 from automl_images.training.learner import Batch, Learner
 from automl_images.training.memory import attempt
 from automl_images.training.optimizers import make_optimizer, peak_learning_rate
-from automl_images.training.settings import TrainingSettings
+from automl_images.training.settings import TrainingSettings, require_precision
 
 
 class Stepper:
@@ -145,10 +144,7 @@ class Stepper:
 def _accelerator(mixed_precision: str) -> Accelerator:
     AcceleratorState._reset_state()  # an earlier training of this process may have had another precision
     device_type = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device.type
-    if mixed_precision == "fp16" and device_type != "cuda":
-        raise SettingsError(
-            f"mixed_precision fp16 needs a CUDA device, the device is {device_type!r}. Use auto, no or bf16."
-        )
+    require_precision(mixed_precision, device_type)
     if mixed_precision == "auto":
         mixed_precision = _best_precision(device_type)
     return Accelerator(mixed_precision=mixed_precision)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from automl_images.core.hyperparameters.models import CLASSIFICATION, LITE_CLASSES, LITE_MULTICLASS, LITE_MULTILABEL
+from automl_images.core.hyperparameters.models import (
+    CLASSIFICATION,
+    LITE_CLASSES,
+    LITE_MULTICLASS,
+    LITE_MULTILABEL,
+    OUR_CLASSES,
+)
 from automl_images.core.hyperparameters.row import Hyperparameter
 
 CLASSIFICATION_ROWS: tuple[Hyperparameter, ...] = (
@@ -24,7 +30,7 @@ CLASSIFICATION_ROWS: tuple[Hyperparameter, ...] = (
         ((LITE_MULTILABEL, 320),),
         aliases=("valid_resize_size", "resize_size"),
         minimum=32,
-        applies_to=CLASSIFICATION,
+        applies_to=OUR_CLASSES,
     ),
     Hyperparameter(
         "validation_crop_size",
@@ -34,7 +40,7 @@ CLASSIFICATION_ROWS: tuple[Hyperparameter, ...] = (
         ((LITE_MULTILABEL, 320),),
         aliases=("valid_crop_size", "crop_size"),
         minimum=32,
-        applies_to=CLASSIFICATION,
+        applies_to=OUR_CLASSES,
     ),
     Hyperparameter(
         "training_crop_size",
@@ -44,7 +50,7 @@ CLASSIFICATION_ROWS: tuple[Hyperparameter, ...] = (
         ((LITE_MULTILABEL, 320),),
         aliases=("train_crop_size",),
         minimum=32,
-        applies_to=CLASSIFICATION,
+        applies_to=OUR_CLASSES,
     ),
     Hyperparameter(
         "whole_image",

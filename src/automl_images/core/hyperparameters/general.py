@@ -138,10 +138,11 @@ GENERAL: tuple[Hyperparameter, ...] = (
     Hyperparameter(
         "learning_rate_scheduler",
         "choice",
-        "Shape of the learning rate over time.",
+        "Shape of the learning rate over time; none: it stays.",
         "warmup_cosine",
+        ((MOBILEVIT_HUB, "none"),),
         aliases=("lr_scheduler",),
-        choices=("warmup_cosine", "step"),
+        choices=("warmup_cosine", "step", "none"),
     ),
     Hyperparameter("step_lr_gamma", "float", "Factor of the step schedule.", 0.5, minimum=0, maximum=1),
     Hyperparameter("step_lr_step_size", "int", "Epochs between two steps of the step schedule.", 5, minimum=1),
@@ -216,7 +217,9 @@ GENERAL: tuple[Hyperparameter, ...] = (
     Hyperparameter(
         "enable_onnx_normalization", "bool", "Put the division by 255, mean and std into the ONNX graph.", False
     ),
-    Hyperparameter("random_seed", "int", "Seed of everything random.", 0, aliases=("seed",), minimum=0),
+    Hyperparameter(
+        "random_seed", "int", "Seed of everything random.", 0, aliases=("seed",), minimum=0, maximum=2**32 - 1
+    ),
     Hyperparameter(
         "deterministic",
         "bool",

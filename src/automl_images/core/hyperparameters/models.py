@@ -77,6 +77,9 @@ def _of_config(config: Path, changed: int) -> tuple[str, ...]:
 
 ALL = Models("all", ("*",))
 CLASSIFICATION = Models("classification", ("image_classification*",))
+OUR_CLASSES = Models(
+    "classifiers of the catalogue; those of the hub bring their own size", ("image_classification*/*",)
+)
 MULTICLASS = Models("multi-class classification", ("image_classification",))
 MULTILABEL = Models("multi-label classification", ("image_classification_multilabel",))
 OBJECTS = Models("object detection and instance segmentation", ("object_detection", "instance_segmentation"))

@@ -5,21 +5,15 @@ Owns building and sizes. The networks are transformers' own; their tensors keep 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from automl_images.core.hyperparameters import find
 from automl_images.core.types import Preprocessing
 from automl_images.models.base import Classifier, ExportSpec
 from automl_images.models.hub.config import build_network, input_side, square
 from automl_images.models.hub.parts import converted, layer_groups
-
-log = logging.getLogger(__name__)
-
-_SIZES = ("validation_resize_size", "validation_crop_size", "training_crop_size")
 
 
 class HubClassifier(Classifier):
@@ -77,7 +71,7 @@ def build_classifier(
 
     Args:
         classes: sorted class names.
-        hyperparameters: of `core/hyperparameters`, resolved; sizes of images have no effect.
+        hyperparameters: of `core/hyperparameters`, resolved.
         config: content of config.json.
         preprocessor: content of preprocessor_config.json; empty where there is none.
 
@@ -85,9 +79,6 @@ def build_classifier(
         ModelError: transformers does not accept the config.
     """
     side = input_side(config, preprocessor)
-    for name in _SIZES:
-        if hyperparameters.get(name, side) not in (side, find(name).default):
-            log.warning("The model takes images of %d pixels; %s has no effect.", side, name)
     network = build_network("AutoModelForImageClassification", config, classes)
     reversed_colours = bool(preprocessor.get("do_flip_channel_order", False))
     return HubClassifier(network, classes, square("stretch", side, preprocessor), reversed_colours)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from typing import Any
 
 from automl_images.core.errors import DataError
 from automl_images.core.types import Table
-from automl_images.data.conversion import Conversion, convert
+from automl_images.data.conversion import Conversion, RejectedData, convert
 from automl_images.data.mltable import is_url
 from automl_images.data.sources import SourceOptions
 from automl_images.jobs.options import JobOptions
@@ -39,13 +40,16 @@ def convert_annotations(options: JobOptions) -> tuple[Table, Table, dict[str, An
 
 
 def _convert(source: SourceOptions, kind: str, options: JobOptions) -> Conversion:
-    conversion = convert(
-        source,
-        kind,
-        strict=options.strict,
-        max_invalid=options.max_invalid,
-        target_column=options.target_column_name,
-    )
+    try:
+        conversion = convert(
+            source,
+            kind,
+            strict=options.strict,
+            max_invalid=options.max_invalid,
+            target_column=options.target_column_name,
+        )
+    except RejectedData as error:
+        raise DataError(f"{error} All findings: {_check_command(source, options)}") from error
     remote = [row["image_url"] for row in conversion.rows if is_url(row["image_url"])]
     if remote:
         raise DataError(
@@ -53,6 +57,14 @@ def _convert(source: SourceOptions, kind: str, options: JobOptions) -> Conversio
             "name their folder in source.images."
         )
     return conversion
+
+
+def _check_command(source: SourceOptions, options: JobOptions) -> str:
+    """Return the command that lists all findings of a source that was refused."""
+    given = {"task": options.task, "format": source.format, "source": source.path, "images": source.images}
+    given |= {"split": source.split, "target-column-name": options.target_column_name}
+    words = [f"--{name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None]
+    return " ".join(["kedro data check", *words, *(["--one-based"] if source.one_based else [])])
 
 
 def _report(conversion: Conversion) -> dict[str, Any]:
