@@ -32,10 +32,13 @@ def test_a_job_with_nested_trials_is_recorded(tracker):
     trial = tracker.start_trial(job, 0, {"learning_rate": 0.1}, None)
     tracker.log_metrics(trial, {"mean_average_precision": 0.5, "AP @[ IoU=0.50 ]": 0.4}, 1)
     tracker.log_metrics(trial, {"mean_average_precision": 0.6}, 2)
+    tracker.tag(trial, {"score": 0.6, "run_algorithm": "yolov5", "unknown": None})
     tracker.end(trial, "Completed")
     tracker.end(job, "Canceled")
     runs = {run.info.run_id: run for run in tracker._client.search_runs([tracker._experiment_id])}
     assert runs[trial].data.tags["mlflow.parentRunId"] == job
+    assert (runs[trial].data.tags["score"], runs[trial].data.tags["run_algorithm"]) == ("0.6", "yolov5")
+    assert "unknown" not in runs[trial].data.tags
     assert runs[trial].data.params == {"learning_rate": "0.1"}
     assert runs[trial].data.metrics["mean_average_precision"] == 0.6
     assert (runs[trial].info.status, runs[job].info.status) == ("FINISHED", "KILLED")

@@ -2,9 +2,13 @@
 
 import pytest
 
-from automl_images.jobs import trials
+from automl_images.core.types import Table
+from automl_images.jobs import automode, trials
 from automl_images.jobs.automode import recipes_for
 from automl_images.jobs.options import parse_job_options
+from automl_images.sweep.automode.probe import Probe
+from automl_images.sweep.samplers.portfolio import PortfolioSampler
+from automl_images.sweep.study import JobStudy
 from automl_images.sweep.trials import TrialRequest
 from automl_images.tasks import get_task
 
@@ -49,7 +53,49 @@ def test_without_its_weights_the_tasks_model_is_not_the_measure(monkeypatch):
 def test_what_the_job_fixes_holds(fixed, expected):
     found = recipes(**fixed)
     assert [recipe.name for recipe in found] == expected
-    assert fixed.items() <= found[0].hyperparameters.items()
+    assert not any(fixed.keys() & recipe.search.keys() for recipe in found)
+    assert found[0].hyperparameters.keys() <= {"model_name", "learning_rate"}
+
+
+def plan_of(tmp_path, monkeypatch, **training_parameters):
+    """Return the plan of a job whose probes cost nothing, and the configurations of its first trials."""
+    monkeypatch.setattr(automode, "run_probe", lambda *given: (Probe(0.01, 0.01, 1.0, 2**30, True), ""))
+    block = {"task": TASK, "limits": {"max_trials": 4}, "training_parameters": training_parameters}
+    options = parse_job_options(TASK, {**block, "source": {"path": "x"}})
+    rows = [{"image_url": str(i), "label": "ab"[i % 2]} for i in range(20)]
+    for name in ("training", "validation"):
+        (tmp_path / name).mkdir()
+    requests = trials.Requests(
+        options,
+        get_task(TASK),
+        Table(rows, tmp_path / "training"),
+        Table(rows, tmp_path / "validation"),
+        {},
+        lambda model_name, values: dict(values),
+    )
+    recipes = recipes_for(options, get_task(TASK), PORTFOLIO)
+    plan = automode.plan_automode(tmp_path, requests, recipes, 1, 3600.0)
+    study = JobStudy(tmp_path, "job", None, PortfolioSampler(plan.space(), plan.starts(), 0))
+    asked = [study.ask(plan.space().suggest).configuration for _ in range(plan.most_trials(4))]
+    study.close()
+    return plan, [requests(number, chosen).hyperparameters for number, chosen in enumerate(asked)]
+
+
+@pytest.mark.parametrize(
+    ("fixed", "trials_made", "searched"),
+    [
+        ({"advanced_settings": {"apply_automl_train_augmentations": False}}, 4, "learning_rate"),
+        ({"learning_rate": 0.01}, 4, "weight_decay"),
+        ({"learning_rate": 0, "weight_decay": 0.1}, 2, None),  # as many as there are recipes
+    ],
+)
+def test_what_the_job_fixes_is_in_every_trial_and_never_searched(tmp_path, monkeypatch, fixed, trials_made, searched):
+    plan, found = plan_of(tmp_path, monkeypatch, model_name=LITE, **fixed)
+    assert len(found) == trials_made
+    assert all(fixed.items() <= values.items() for values in found)
+    assert {name for recipe in plan.tried for name in recipe.search} == ({searched} - {None})
+    if searched:
+        assert len({values[searched] for values in found}) > 1
 
 
 def test_the_job_is_the_same_when_other_weights_are_to_be_had(monkeypatch):

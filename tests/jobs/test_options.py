@@ -32,3 +32,10 @@ def test_anything_else_is_not(given):
 def test_how_to_search_without_a_space_is_a_mistake():
     with pytest.raises(SettingsError, match="sampling_algorithm without search_space"):
         parse_job_options(TASK, {**BASE, "limits": {"max_trials": 3}, "sweep": {"sampling_algorithm": "random"}})
+
+
+@pytest.mark.parametrize("space", [[3], [None], "abc", [{"learning_rate": 0.1}, "x"]])
+def test_a_branch_of_a_search_space_that_is_no_dictionary_is_named(space):
+    with pytest.raises(SettingsError, match=r"search_space: .*expected a list of dictionaries .* got .*") as caught:
+        parse_job_options(TASK, {**BASE, "search_space": space, "limits": {"max_trials": 3}})
+    assert str(caught.value).count("\n") == 1

@@ -145,7 +145,7 @@ def test_a_second_run_of_the_job_is_told_who_holds_it(project):
     while not list((project / "data/06_models").rglob("events.jsonl")) and time.monotonic() < deadline:
         time.sleep(0.05)
     code, output = finish(project)
-    assert code == 1
+    assert code == 75
     assert f"Job night is being run by process {first.pid}" in output
     assert "Traceback" not in output
     output, _ = first.communicate(timeout=600)

@@ -36,10 +36,12 @@ PROGRAM = textwrap.dedent(
             deaths = int(count.read_text()) if count.exists() else 0
             if deaths < values["dies"]:
                 count.write_text(str(deaths + 1)); print("about to die", flush=True); os.kill(os.getpid(), signal.SIGKILL)
+        if values.get("killed"):
+            print("epoch", "x" * (os.getpid() % 9), flush=True); os.kill(os.getpid(), signal.SIGKILL)
         if values.get("refuses"):
             tell(event="failed", kind="TrainingError", reason="loss is no number", is_final=True); sys.exit(1)
         if values.get("breaks"):
-            print("RuntimeError: device 7 is broken"); sys.exit(1)
+            print("RuntimeError: device 7 is broken,", "so said " * (os.getpid() % 9)); sys.exit(1)
         while values.get("hangs"):
             time.sleep(0.02)
         begun = time.monotonic()
@@ -73,7 +75,8 @@ class RecordingTracker(NullTracker):
 def request(number, configuration):
     if "refused" in configuration:
         raise SettingsError("no model can have this")
-    return TrialRequest(number, "t", "model", dict(configuration), ["a"], "x", "y", "h", {}, "m")
+    recipe = configuration.get("recipe", "")
+    return TrialRequest(number, "t", "model", dict(configuration), ["a"], "x", "y", "h", {}, "m", recipe)
 
 
 def sweep(folder, configurations, tracker=None, concurrent=2, pruner=None, study=None, trials=None, **budget):

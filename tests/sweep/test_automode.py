@@ -205,6 +205,21 @@ def test_a_probe_ends_with_the_process_that_started_it(tmp_path):
     assert not psutil.pid_exists(probe)
 
 
+def test_a_recipe_that_does_not_fit_any_more_is_not_drawn_though_it_is_the_best(tmp_path):
+    plan = make_plan([candidate("default"), candidate("slow", 0.2, rate=0.0005)], FACTS, 10, 1, None)
+    assert [round(recipe.least_seconds, 1) for recipe in plan.tried] == [60.9, 116.1]  # 1.15 * (5 + 4 epochs)
+    space, left = plan.space(), [1000.0]
+    sampler = PortfolioSampler(space, plan.starts(), 0, lambda index: plan.tried[index].least_seconds <= left[0])
+    study = JobStudy(tmp_path, "job", None, sampler)
+    drawn = []
+    for number in range(8):
+        left[0] = 100.0 if number >= 5 else 1000.0
+        drawn.append(study.ask(space.suggest).configuration["layers_to_freeze"])
+        study.tell(number, "Completed", 0.9 if drawn[-1] == 4 else 0.1, "")
+    assert 4 in drawn[2:5]
+    assert drawn[5:] == [7, 7, 7]
+
+
 def test_optuna_knows_the_parameters_by_their_names(tmp_path):
     plan = make_plan([candidate("default"), candidate("second")], FACTS, 3, 1, None)
     space = plan.space()

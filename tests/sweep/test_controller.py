@@ -13,12 +13,14 @@ from fake_trials import RecordingTracker, sweep
 
 from automl_images.core.errors import TrainingError
 from automl_images.sweep import following
-from automl_images.sweep.budget import seconds_used
+from automl_images.sweep.budget import make_room, seconds_used
 from automl_images.sweep.controller import CANCEL
 from automl_images.sweep.curves import curves
+from automl_images.sweep.outcomes import kind_of_cause
 from automl_images.sweep.policies import build_pruner
 from automl_images.sweep.policies.bandit import BanditOptions
 from automl_images.sweep.study import JobStudy
+from automl_images.sweep.trials import TrialOutcome
 
 
 def events(folder):
@@ -74,6 +76,51 @@ def test_three_trials_that_die_of_one_cause_end_the_sweep(tmp_path):
     with pytest.raises(TrainingError, match=r"\d trials died of the same cause: .*device 7 is broken"):
         sweep(tmp_path, [{"score": 0.2, "breaks": True}] * 9).run()
     assert not (tmp_path / "5").exists()
+
+
+def test_deaths_of_one_cause_count_whatever_was_printed_last_and_after_a_resume_too(tmp_path):
+    killed = [{"score": 0.2, "killed": True}] * 9
+    assert [o.status for o in sweep(tmp_path, killed, concurrent=1, trials=2).run()] == ["Failed"] * 2
+    found = sweep(tmp_path, killed, concurrent=1).run
+    with pytest.raises(TrainingError, match=r"3 trials died of the same cause: .*SIGKILL"):
+        found()
+    assert not (tmp_path / "3").exists()
+    mended = killed[:3] + [{"score": 0.4}] * 2
+    outcomes = sweep(tmp_path, mended, concurrent=1).run()
+    assert [o.status for o in outcomes] == ["Failed"] * 3 + ["Completed"] * 2, "whoever begins again has mended it"
+    assert all("SIGKILL" in o.note for o in outcomes[:3]), "what the first process saw"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("tried to allocate 20.00 MiB", "tried to allocate 1.50 GiB", True),
+        ("no space on /a/b", "no space on /c", True),
+        ("died; last line of a: KeyError: 'x'", "died; last line of b: KeyError: 'y'", True),
+        ("died; last line of a: KeyError: 'x'", "died; last line of b: OSError: 'x'", False),
+        ("ended by SIGKILL; last line of a: step", "ended by SIGSEGV; last line of a: step", False),
+    ],
+)
+def test_causes_are_compared_without_what_differs_by_trial(one, other, same):
+    assert (kind_of_cause(one) == kind_of_cause(other)) is same
+
+
+def test_the_policy_does_not_stop_what_the_winner_is_measured_against(tmp_path):
+    policy = build_pruner(BanditOptions(slack_amount=0.1, delay_evaluation=2))
+    configurations = [{"score": 0.9}, {"score": 0.5, "epochs": 4, "sleep": 0.3, "recipe": "default"}]
+    outcomes = sweep(tmp_path, configurations, pruner=policy, concurrent=1).run()
+    assert [(o.status, o.epochs) for o in outcomes] == [("Completed", 2), ("Completed", 4)]
+
+
+def test_the_folders_of_running_trials_count_for_the_disk_budget(tmp_path):
+    for name in ("loser", "running"):
+        (tmp_path / name / "checkpoints").mkdir(parents=True)
+        (tmp_path / name / "checkpoints" / "state").write_bytes(bytes(1000))
+    ended = [TrialOutcome(n, "m", {}, "Completed", tmp_path / str(n), score=1.0) for n in range(2)]
+    loser = TrialOutcome(2, "m", {}, "Completed", tmp_path / "loser", score=0.0)
+    assert make_room([*ended, loser], 1500) == []
+    assert make_room([*ended, loser], 1500, [tmp_path / "running"]) == [2]
+    assert (tmp_path / "running/checkpoints/state").exists()
 
 
 def test_a_configuration_that_no_model_can_have_is_a_failed_trial(tmp_path):

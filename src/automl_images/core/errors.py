@@ -42,6 +42,12 @@ class JobError(AutoMLImagesError):
     """A job cannot be started, resumed or found."""
 
 
+class BusyError(JobError):
+    """Another process runs the job."""
+
+    exit_code = 75
+
+
 class DiskFullError(AutoMLImagesError):
     """Nothing more fits on a disk; what was written before is untouched."""
 

@@ -25,6 +25,9 @@ class Tracker(Protocol):
     def log_files(self, run_id: str, paths: Sequence[Path]) -> None:
         """Attach files to a run; those that do not exist are left out."""
 
+    def tag(self, run_id: str, tags: Mapping[str, object]) -> None:
+        """Put facts beside a run; what is None is left out."""
+
     def end(self, run_id: str, status: str) -> None:
         """Close a run with one of the job statuses (`Completed`, `Failed`, `Canceled`)."""
 
@@ -62,6 +65,9 @@ class NullTracker:
         """Do nothing."""
 
     def log_files(self, run_id: str, paths: Sequence[Path]) -> None:
+        """Do nothing."""
+
+    def tag(self, run_id: str, tags: Mapping[str, object]) -> None:
         """Do nothing."""
 
     def end(self, run_id: str, status: str) -> None:

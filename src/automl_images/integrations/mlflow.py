@@ -71,6 +71,12 @@ class MLflowTracker:
             if path.is_file():
                 self._client.log_artifact(run_id, str(path))
 
+    def tag(self, run_id: str, tags: Mapping[str, object]) -> None:
+        """Put facts beside a run; what is None is left out."""
+        for name, value in tags.items():
+            if value is not None:
+                self._client.set_tag(run_id, name, str(value))
+
     def end(self, run_id: str, status: str) -> None:
         """Close a run; the tag `status` keeps the word of the job statuses."""
         if run_id in self._monitors:

@@ -40,6 +40,8 @@ PROGRAM = "automl_images.tasks.run_probe"
 PROBE_SECONDS = 600.0
 PROBE_SHARE = 0.2
 """Largest share of the time that one probe may take."""
+_RATES = ("learning_rate", "weight_decay")
+"""What is searched around a recipe that does not say what to search."""
 _COSTLY = ("model_size", "image_size", "min_size", "max_size", "training_crop_size", "training_batch_size")
 """Hyper-parameters by which the cost of a model differs."""
 
@@ -58,15 +60,18 @@ def recipes_for(options: JobOptions, task: TaskAdapter, portfolio: Mapping[str, 
         SettingsError: the portfolio or a parameter of the job is not legal.
     """
     known_recipes = parse_portfolio(f"portfolio.{task.name}", (portfolio or {}).get(task.name))
-    fixed = {name: value for name, value in canonical(options.training_parameters).items() if value is not None}
+    fixed = _fixed(options)
     chosen = configuration(options, task, {})
-    default = {"model_name": chosen.model_name}
     same_model = [r for r in known_recipes if r.hyperparameters["model_name"] == chosen.model_name]
-    search = same_model[0].search if same_model else {}
+    search = _open(same_model[0].search, fixed) if same_model else {}
     known = {name: chosen.hyperparameters[name] for name in search if name in chosen.hyperparameters}
-    open_search = {name: search[name] for name in known if name not in fixed}
-    first = Recipe(name=DEFAULT_RECIPE, hyperparameters={**default, **known, **fixed}, search=open_search)
-    return [first, *(recipe for recipe in known_recipes if _agrees(recipe, fixed))]
+    first = Recipe(
+        name=DEFAULT_RECIPE,
+        hyperparameters={"model_name": chosen.model_name, **known},
+        search={name: search[name] for name in known},
+    )
+    others = [recipe for recipe in known_recipes if _agrees(recipe, fixed)]
+    return [first, *(recipe.model_copy(update={"search": _open(recipe.search, fixed)}) for recipe in others)]
 
 
 def data_facts(training: Table, validation: Table, kind: str) -> DataFacts:
@@ -166,7 +171,7 @@ def _candidates(
             place.mkdir(parents=True, exist_ok=True)
             request.save(place)
             probe, problem = run_probe(place, python_command(PROGRAM)(place), environment, limit)
-        search = recipe.search or _around("learning_rate", request.hyperparameters["learning_rate"])
+        search = recipe.search or _around(_open(request.hyperparameters, _fixed(requests.options)))
         values |= {name: request.hyperparameters[name] for name in search}
         yield Candidate(recipe.name, values, search, epochs, probe, problem)
 
@@ -181,10 +186,21 @@ def _memory_of_a_trial(slots: int) -> float:
     return float(torch.cuda.get_device_properties(0).total_memory) / sharing
 
 
-def _around(name: str, value: float) -> dict[str, Any]:
-    """Return a search around a rate: from a third of it to three times as much."""
-    low, high = math.log(value / 3), min(0.0, math.log(value * 3))
+def _around(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a search around the first rate that is open: from a third of it to three times as much; none: nothing."""
+    name = next((name for name in _RATES if values.get(name)), None)
+    if name is None:
+        return {}
+    low, high = math.log(values[name] / 3), min(0.0, math.log(values[name] * 3))
     return {name: {"type": "loguniform", "min_value": low, "max_value": high}}
+
+
+def _fixed(options: JobOptions) -> dict[str, Any]:
+    return {name: value for name, value in canonical(options.training_parameters).items() if value is not None}
+
+
+def _open(values: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in fixed}
 
 
 def _without_weights(model_name: str) -> str:

@@ -132,7 +132,13 @@ class JobOptions(Options):
     @field_validator("search_space", mode="before")
     @classmethod
     def _accept_no_space(cls, value: Any) -> Any:
-        return [] if value in (None, {}) else value
+        if value in (None, {}):
+            return []
+        for number, branch in enumerate(value if isinstance(value, list) else [value]):
+            if not isinstance(branch, Mapping):
+                where = f" at [{number}]" if isinstance(value, list) else ""
+                raise ValueError(f"expected a list of dictionaries of hyper-parameters, got {shown(branch)}{where}")
+        return value
 
     @field_validator("sweep", "training_parameters", mode="before")
     @classmethod

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from automl_images.core.errors import Interrupted, JobError, SettingsError, TrainingError, shown
+from automl_images.core.errors import BusyError, Interrupted, JobError, SettingsError, TrainingError, shown
 from automl_images.core.files import read_json, write_json
 
 try:
@@ -219,7 +219,7 @@ def _hold(job: Job) -> None:
         stream.seek(0)
         owner = stream.read().strip() or "another process"
         stream.close()
-        raise JobError(
+        raise BusyError(
             f"Job {job.name} is being run by {owner}. Wait for it, stop it, or give another job_name."
         ) from None
     stream.truncate(0)

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from automl_images.core.files import fingerprint
+from automl_images.core.files import fingerprint, read_json
 from automl_images.core.tracking import Tracker
 from automl_images.core.types import Table
 from automl_images.data.image_cache import ImageCache
@@ -19,6 +19,7 @@ from automl_images.jobs.trials import Requests, about_job
 from automl_images.sweep.budget import Budget, seconds_used
 from automl_images.sweep.controller import TrialController
 from automl_images.sweep.executors import LocalExecutor, python_command, visible_devices
+from automl_images.sweep.following import RUN_ID
 from automl_images.sweep.policies import AnyPolicyOptions, NoTerminationOptions, build_pruner
 from automl_images.sweep.policies.median_stopping import MedianStoppingOptions
 from automl_images.sweep.samplers import build_sampler, number_of_trials
@@ -105,8 +106,14 @@ class Sweep:
             )
             found = controller.run()
             metric = self.requests.task.primary_metric
-            best_trial([trial.as_row(metric) for trial in found], metric)  # refuses a sweep of which nothing came
+            best = best_trial([trial.as_row(metric) for trial in found], metric)  # refuses a sweep without any result
+            self.tracker.tag(str(self.job.run_id), self._facts_of(best, metric))
             return found
+
+    def _facts_of(self, best: Mapping[str, Any], metric: str) -> dict[str, object]:
+        """Return what the job's run is told of its best trial, in the words of the service (specification D.7)."""
+        run = read_json(self.job.folder / str(best["trial"]) / RUN_ID)["run_id"]
+        return {"best_child_run_id": run, "score": best[metric], "run_algorithm": best["model_name"]}
 
     def _manual(self) -> Search:
         options, space = self.options, self.options.space
@@ -127,12 +134,15 @@ class Sweep:
             chosen = space.suggest(trial)
             return {**chosen, "number_of_epochs": plan.epochs_for(chosen, seconds_left)}
 
+        def fits(branch: int) -> bool:
+            return plan.tried[branch].least_seconds <= self._seconds_left()
+
         return Search(
-            PortfolioSampler(space, plan.starts(), self.options.random_seed),
+            PortfolioSampler(space, plan.starts(), self.options.random_seed, fits),
             MedianStoppingOptions(delay_evaluation=AUTOMODE_DELAY),
             propose,
             dataclasses.replace(self.requests, recipe_of=plan.name_of),
-            self.options.limits.max_trials,
+            plan.most_trials(self.options.limits.max_trials),
             plan.least_seconds(),
         )
 

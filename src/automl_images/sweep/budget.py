@@ -89,17 +89,18 @@ def seconds_used(folder: Path) -> float:
     return used + last
 
 
-def make_room(outcomes: Sequence[TrialOutcome], disk_bytes: int | None) -> list[int]:
+def make_room(outcomes: Sequence[TrialOutcome], disk_bytes: int | None, running: Sequence[Path] = ()) -> list[int]:
     """Delete checkpoints, then weights, of the worst trials that ended, until all folders together fit.
 
-    Logs, results, the best `KEPT` trials and AutoMode's default recipe, which the winner has to beat, stay.
+    The folders of `running` trials count, and stay as they are. Logs, results, the best `KEPT` trials and AutoMode's
+    default recipe, which the winner has to beat, stay too.
 
     Returns:
         Numbers of the trials that lost something.
     """
     if disk_bytes is None:
         return []
-    size = sum(_size(outcome.folder) for outcome in outcomes)
+    size = sum(_size(folder) for folder in (*running, *(outcome.folder for outcome in outcomes)))
     ranked = sorted(outcomes, key=lambda o: (-_score(o), o.number))
     losers = [outcome for outcome in ranked[KEPT:] if outcome.recipe != DEFAULT_RECIPE]
     changed = []

@@ -39,8 +39,6 @@ NOTED_SECONDS = 30.0
 PREPARE_SECONDS = 300.0
 """The process of the next trial is started once the one before is this near to its end."""
 MOST_RETRIES = 2
-SAME_CAUSE = 3
-"""So many trials that died of one cause end the sweep: the next would die of it too."""
 CANCEL = "cancel"
 """A file of this name in the job's folder ends the sweep as its time limit would."""
 
@@ -79,7 +77,7 @@ class TrialController:
         self._running: list[FollowedTrial] = []
         self._waiting: list[TrialRequest] = []
         self._outcomes: dict[int, TrialOutcome] = {}
-        self._causes: dict[str, list[str]] = {}
+        self._causes = outcomes.Causes()
         self._ending = ""
         self._signals = StopSignals(self._say)
         self._lines = ProgressLines()
@@ -118,11 +116,12 @@ class TrialController:
             if request is None:
                 continue
             if asked.number not in unfinished:
-                self._record(request, outcomes.outcome(request, self._folder(request)))
+                self._record(request, outcomes.outcome(request, self._folder(request), note=asked.note))
             elif outcomes.is_finished(self._folder(request)):
                 self._close(self._followed(request, 0))
             else:
                 self._waiting.append(request)
+        self._causes.pardon()
 
     def _fill_slots(self) -> bool:
         """Start trials while there is room, and tell whether there is or will be one to start."""
@@ -160,8 +159,7 @@ class TrialController:
         if (self.folder / CANCEL).exists():
             (self.folder / CANCEL).unlink()  # it is for this run; the same command may go on later
             return "canceled"
-        notes = max(self._causes.values(), key=len, default=[])
-        return f"{len(notes)} trials died of the same cause: {notes[-1]}" if len(notes) >= SAME_CAUSE else ""
+        return self._causes.reason()
 
     def _next(self) -> TrialRequest | None:
         if self._waiting:
@@ -203,6 +201,7 @@ class TrialController:
         running = FollowedTrial(request, folder, slot, EventFollower(folder / EVENTS), run_id)
         for event in running.events.new_events():
             self._report(running, event)
+            self._lines.remember(running.label, event)
         return running
 
     def _follow(self) -> None:
@@ -263,16 +262,15 @@ class TrialController:
         if died and not self._ending and outcomes.deaths(folder) < MOST_RETRIES:
             self._retry(running, outcome)
             return
-        if died or outcomes.concerns_all(folder):
-            self._causes.setdefault(outcomes.kind_of_cause(outcome.note), []).append(outcome.note)
         self.tracker.log_files(running.run_id, [folder / name for name in (REQUEST, EVENTS, CONSOLE, RESULT)])
+        self.tracker.tag(running.run_id, {"score": outcome.score, "run_algorithm": outcome.model_name})
         self.tracker.end(running.run_id, outcome.status)
         self._record(request, outcome)
         self._say(f"{running.label}: {outcome.status}{f' ({outcome.note})' if outcome.note else ''}")
         if died:
             self._say_last_lines(folder)
         self._tell("trial_ended", trial=request.number, status=outcome.status, note=outcome.note)
-        make_room(list(self._outcomes.values()), self.budget.disk_bytes)
+        make_room(list(self._outcomes.values()), self.budget.disk_bytes, [other.folder for other in self._running])
 
     def _retry(self, running: FollowedTrial, outcome: TrialOutcome) -> None:
         folder = running.folder
@@ -291,6 +289,7 @@ class TrialController:
 
     def _record(self, request: TrialRequest, outcome: TrialOutcome) -> None:
         self._outcomes[request.number] = outcome
+        self._causes.count(outcome)
         failpoint(f"sweep:before_tell:{request.number}")
         self.study.tell(request.number, outcome.status, outcome.score, outcome.note)
 

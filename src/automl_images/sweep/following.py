@@ -14,7 +14,7 @@ from automl_images.core.events import EventFollower
 from automl_images.core.files import read_json, write_json
 from automl_images.core.tracking import Tracker
 from automl_images.sweep.executors import NoProcess, RunningTrial
-from automl_images.sweep.trials import REQUEST, STOP, TrialRequest
+from automl_images.sweep.trials import DEFAULT_RECIPE, REQUEST, STOP, TrialRequest
 
 RUN_ID = "tracking.json"
 HANGING_SECONDS = 1800.0
@@ -35,7 +35,8 @@ class FollowedTrial:
         run_id: of the tracker.
         process: its process.
         last_value: primary metric of the last epoch that was evaluated.
-        is_judged: whether a policy may stop it: it has reported, and is not at its end.
+        is_judged: whether a policy may stop it: it has reported, is not at its end, and is not the default recipe,
+            which AutoMode's winner is measured against.
         heard: when its log grew last (monotonic seconds).
         stop_asked: when it was asked to end (monotonic seconds); None: it was not.
         interrupted: when it was told to save its state and leave (monotonic seconds); None: it was not.
@@ -97,7 +98,7 @@ class FollowedTrial:
         if value is None or not math.isfinite(value):
             return None
         self.last_value = value
-        self.is_judged = int(event["epoch"]) < int(event["epochs"])
+        self.is_judged = int(event["epoch"]) < int(event["epochs"]) and self.request.recipe != DEFAULT_RECIPE
         return float(value)
 
 

@@ -5,6 +5,7 @@ Owns the reading of a trial's traces and the words for causes; what follows from
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import signal
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,9 @@ from automl_images.sweep.trials import CONSOLE, EVENTS, STOP, TrialOutcome, Tria
 from automl_images.training.result import TrialResult
 
 LAST_LINES = 8
+SAME_CAUSE = 3
+"""So many different trials that fail of one cause end the sweep."""
+LAST_LINE = "; last line of "
 DIED = "died"
 """The event that a controller adds to a trial's log before it tries the trial again."""
 
@@ -33,18 +37,20 @@ def stop_reason(folder: Path) -> str:
     return str(read_json(path)["reason"]) if path.is_file() else ""
 
 
-def outcome(request: TrialRequest, folder: Path, exit_code: int | None = None) -> TrialOutcome:
+def outcome(request: TrialRequest, folder: Path, exit_code: int | None = None, note: str = "") -> TrialOutcome:
     """Return what came of a trial.
 
     Args:
         request: of the trial.
         folder: of the trial.
         exit_code: of its process; None: unknown, or no process was started.
+        note: cause that an earlier process, which knew the exit code, wrote down.
     """
     common = (request.number, request.model_name, request.hyperparameters)
     result = TrialResult.load(folder)
     if result is None:
-        return _unfinished(request, folder, exit_code)
+        found = _unfinished(request, folder, exit_code)
+        return dataclasses.replace(found, note=note) if note and found.status == "Failed" else found
     stopped = result.status == "stopped"
     return TrialOutcome(
         *common,
@@ -89,8 +95,35 @@ def last_lines(folder: Path) -> list[str]:
 
 
 def kind_of_cause(note: str) -> str:
-    """Return a cause without numbers and names of files, so that equal causes of different trials compare equal."""
-    return re.sub(r"(/[^\s:;,]+)|\d+", "…", note.splitlines()[0] if note else "")
+    """Return a cause without what differs between trials of one cause: numbers, files, and what the console said last.
+
+    Of that only the type of an exception remains.
+    """
+    cause, _, said = note.partition("\n")[0].partition(LAST_LINE)
+    exception = re.search(r"\b\w+(Error|Exception)\b", said)
+    return (exception[0] if exception else "") + re.sub(r"(/[^\s:;,]+)|\d+(\.\d+)?( [KMGT]?i?B\b)?", "…", cause)
+
+
+class Causes:
+    """What trials of a sweep failed of that others may fail of too."""
+
+    def __init__(self) -> None:
+        self._notes: dict[str, list[str]] = {}
+
+    def count(self, outcome: TrialOutcome) -> None:
+        """Take note of a trial that ended."""
+        folder = outcome.folder
+        if outcome.status == "Failed" and not is_finished(folder) and (may_pass(folder) or concerns_all(folder)):
+            self._notes.setdefault(kind_of_cause(outcome.note), []).append(outcome.note)
+
+    def pardon(self) -> None:
+        """Forget what ended an earlier run of the job: whoever begins again has mended it."""
+        self._notes = {kind: notes for kind, notes in self._notes.items() if len(notes) < SAME_CAUSE}
+
+    def reason(self) -> str:
+        """Return why the sweep ends, or an empty string."""
+        notes = max(self._notes.values(), key=len, default=[])
+        return f"{len(notes)} trials died of the same cause: {notes[-1]}" if len(notes) >= SAME_CAUSE else ""
 
 
 def _unfinished(request: TrialRequest, folder: Path, exit_code: int | None) -> TrialOutcome:
@@ -134,7 +167,7 @@ def _failures(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def _cause(failures: Sequence[Mapping[str, Any]], folder: Path, exit_code: int | None) -> str:
     if failures:
         return str(failures[-1]["reason"])
-    end = f"; last line of {folder / CONSOLE}: {(last_lines(folder) or ['(empty)'])[-1]}"
+    end = f"{LAST_LINE}{folder / CONSOLE}: {(last_lines(folder) or ['(empty)'])[-1]}"
     if exit_code is not None and exit_code < 0:
         name = signal.Signals(-exit_code).name
         memory = ", as the system does when memory runs out" if name == "SIGKILL" else ""

@@ -27,6 +27,7 @@ class ProgressLines:
         self.console = console or Console(soft_wrap=True, highlight=False)
         self._live: Live | None = None
         self._trials: dict[str, str] = {}
+        self._last: dict[str, float] = {}
         self._best: dict[str, float] = {}
         self._sweep = ""
         self._last_plain = time.monotonic()
@@ -56,14 +57,19 @@ class ProgressLines:
         """
         kind = event["event"]
         if kind == "progress":
-            best = f", best {self._best[label]:.4f}" if label in self._best else ""
-            self._trials[label] = f"{label}: {progress_line(event)}{best}"
+            known = f", last {self._last[label]:.4f}, best {self._best[label]:.4f}" if label in self._best else ""
+            self._trials[label] = f"{label}: {progress_line(event)}{known}"
         elif kind == "epoch":
-            if event.get("primary_metric") is not None:
-                self._best[label] = max(self._best.get(label, float("-inf")), event["primary_metric"])
+            self.remember(label, event)
             self.print(f"{label}: {progress_line(event)}")
         elif event.get("message"):
             self.print(f"{label}: {event['message']}")
+
+    def remember(self, label: str, event: Mapping[str, Any]) -> None:
+        """Take note of an epoch's metric without showing it, as of an earlier process of the job."""
+        if event["event"] == "epoch" and event.get("primary_metric") is not None:
+            self._last[label] = event["primary_metric"]
+            self._best[label] = max(self._best.get(label, float("-inf")), event["primary_metric"])
 
     def show_sweep(self, done: int, trials: int, best: TrialOutcome | None, seconds_left: float | None) -> None:
         """Show how far the sweep is; one trial alone needs no such line.
@@ -90,6 +96,7 @@ class ProgressLines:
         """Take the line of a trial that ended away."""
         self._trials.pop(label, None)
         self._best.pop(label, None)
+        self._last.pop(label, None)
 
     def _refresh(self) -> None:
         lines = [*self._trials.values(), *([self._sweep] if self._sweep else [])]

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from automl_images.core.databases import filled_url, shown_url
-from automl_images.core.errors import JobError
+from automl_images.core.errors import BusyError, JobError
 from automl_images.sweep.patience import patiently
 from automl_images.sweep.policies import NoTerminationOptions, build_pruner
 
@@ -41,10 +41,17 @@ LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Asked:
-    """A trial that was asked for: its number, from 0, and what is to be tried."""
+    """A trial that was asked for.
+
+    Attributes:
+        number: from 0.
+        configuration: what is to be tried.
+        note: cause of the status with which it was closed; empty: it is open, or there is nothing to say.
+    """
 
     number: int
     configuration: dict[str, Any]
+    note: str = ""
 
 
 class JobStudy:
@@ -96,7 +103,11 @@ class JobStudy:
     def asked(self) -> list[Asked]:
         """Return all trials that were asked for so far, in the order of their numbers."""
         found = patiently(lambda: self._study.get_trials(deepcopy=False))
-        return [Asked(t.number, dict(t.user_attrs[CONFIGURATION])) for t in found if CONFIGURATION in t.user_attrs]
+        return [
+            Asked(t.number, dict(t.user_attrs[CONFIGURATION]), t.user_attrs.get(NOTE, ""))
+            for t in found
+            if CONFIGURATION in t.user_attrs
+        ]
 
     def unfinished(self) -> list[Asked]:
         """Return the trials that were asked for and never told: those that a controller left when it died."""
@@ -197,7 +208,7 @@ class Holder:
         self._count, self._beaten = 0, 0.0
         found = self._found()
         if found and self._is_alive(found):
-            raise JobError(
+            raise BusyError(
                 f"Job {name} is being run by {found['name']}. Wait for it, stop it, or give another job_name."
             )
         self.beat()

@@ -48,7 +48,9 @@ def test_name_without_slash_is_a_misspelt_name_of_the_catalogue():
 
 
 def test_registered_name_of_another_task_is_not_looked_for_at_the_hub():
-    with pytest.raises(SettingsError, match="is for image_classification and image_classification_multilabel, not for object"):
+    with pytest.raises(
+        SettingsError, match="is for image_classification and image_classification_multilabel, not for object"
+    ):
         catalogue.find("object_detection", "google/vit-base-patch16-224")
 
 

@@ -71,6 +71,11 @@ class PlannedRecipe:
         """Return the predicted length of a trial with its epochs, margin included."""
         return predicted(self.startup_seconds or 0.0, self.seconds_per_epoch or 0.0, self.epochs)
 
+    @property
+    def least_seconds(self) -> float:
+        """Return the predicted length of the shortest trial of it that is worth beginning."""
+        return predicted(self.startup_seconds or 0.0, self.seconds_per_epoch or 0.0, least_epochs(self.epochs_asked))
+
     def as_row(self) -> dict[str, Any]:
         """Return what people are told of it."""
         return {
@@ -135,13 +140,11 @@ class AutoModePlan:
 
     def least_seconds(self) -> float:
         """Return how long the shortest trial that is worth beginning takes."""
-        return min(
-            (
-                predicted(r.startup_seconds or 0.0, r.seconds_per_epoch or 0.0, least_epochs(r.epochs_asked))
-                for r in self.tried
-            ),
-            default=0.0,
-        )
+        return min((recipe.least_seconds for recipe in self.tried), default=0.0)
+
+    def most_trials(self, trials: int) -> int:
+        """Return how many of so many trials there are to make: with nothing to search one a recipe."""
+        return trials if any(recipe.search for recipe in self.tried) else min(trials, len(self.tried))
 
     def table(self) -> list[str]:
         """Return lines for people: each recipe, what it costs and whether it is tried."""

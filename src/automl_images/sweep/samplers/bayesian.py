@@ -9,7 +9,7 @@ at once settles on the branch that happened to be lucky; ranks and shares do not
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,12 +43,20 @@ class BayesianSampler(BaseSampler):
         space: that the trials are asked for.
         seed: of the sweep.
         startup_trials: trials that must have ended before what came of them counts.
+        is_open: tells whether a branch may be drawn now; where none may, all may.
     """
 
-    def __init__(self, space: SearchSpace, seed: int, startup_trials: int = STARTUP_TRIALS) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        seed: int,
+        startup_trials: int = STARTUP_TRIALS,
+        is_open: Callable[[int], bool] = lambda branch: True,
+    ) -> None:
         self._space = space
         self._seed = seed
         self._startup_trials = startup_trials
+        self._is_open = is_open
         self._random = RandomSampler(space, seed)
         middle = FixedTrial({name: distribution.at(0.5) for name, distribution in space.parameters.items()})
         for name, distribution in space.parameters.items():
@@ -89,12 +97,13 @@ class BayesianSampler(BaseSampler):
                 score = _score(trial)
                 tried[index] += 1
                 best[index] = max(best[index], -math.inf if score is None else score)
+        choice = [index for index in range(number) if self._is_open(index)] or list(range(number))
         if not by_rank:
-            return tried.index(min(tried))
+            return min(choice, key=lambda index: tried[index])
         ranked = sorted(range(number), key=lambda index: -best[index])
         whole = (sum(tried) + 1) / (2 - 2 ** (1 - number))
         lacks = {index: whole / 2**rank - tried[index] for rank, index in enumerate(ranked)}
-        return max(ranked, key=lambda index: lacks[index])
+        return max((index for index in ranked if index in choice), key=lambda index: lacks[index])
 
     def _improvement(self, trials: Iterable[FrozenTrial], branch: int, number: int) -> dict[str, Any]:
         """Return the points of a branch's parameters that promise most after its trials."""

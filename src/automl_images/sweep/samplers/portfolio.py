@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import BaseDistribution
@@ -23,12 +23,19 @@ class PortfolioSampler(BaseSampler):
         space: that the trials are asked for.
         starts: for each of the first trials its values, by parameter name of the study.
         seed: of the search.
+        fits: tells whether a trial of a branch still fits the time; asked of later trials.
     """
 
-    def __init__(self, space: SearchSpace, starts: Sequence[Mapping[str, Any]], seed: int) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        starts: Sequence[Mapping[str, Any]],
+        seed: int,
+        fits: Callable[[int], bool] = lambda branch: True,
+    ) -> None:
         self._space = space
         self._starts = list(starts)
-        self._search = BayesianSampler(space, seed, startup_trials=len(self._starts))
+        self._search = BayesianSampler(space, seed, startup_trials=len(self._starts), is_open=fits)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the parameters that ended trials know, once all starts were made."""
