@@ -152,10 +152,9 @@ def test_what_rounding_decides_in_torch_alone_is_no_fault_of_the_export(padded, 
     case = report.cases[0]
     assert case.outliers > 0.002 * case.detections
     assert case.unsteady > 0
-    sides = [DetectionPredictor(side, padded.metadata) for side in (steady, _Unsteady(steady, 2, 0.01))]
+    sides = [DetectionPredictor(side, padded.metadata) for side in (steady, _Unsteady(steady, 1, 0.03))]
     against_a_steady_one = check_parity(*sides, many, [None] * len(many), _count)
     assert not against_a_steady_one.passed
-    assert against_a_steady_one.cases[0].unsteady == 0
 
 
 def test_other_thresholds_fail(yolo, yolo_file, images):
