@@ -162,7 +162,7 @@ FAMILIES = (
     _learns_classes("resnet50", 0.6),
     _learns_classes("resnest50", 0.6),
     _learns_classes("seresnext", 0.6),
-    _learns_classes("vits16r224", 0.4, training_crop_size=224, validation_crop_size=224, validation_resize_size=224),
+    _learns_classes("vits16r224", 0.4),
     _learns_by_heart("fasterrcnn_resnet18_fpn", 0.5, **SIDES),
     _learns_by_heart("retinanet_resnet50_fpn", 0.5, **SIDES),
     _learns_by_heart("yolov5", 0.5, model_size="small", learning_rate=0.001, **SQUARE),
