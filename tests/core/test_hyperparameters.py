@@ -113,6 +113,10 @@ def test_what_people_type_is_understood(name, value, expected):
     assert find(name).parse(value) == expected
 
 
+def test_null_on_the_command_line_is_none():
+    assert canonical({"model_name": "null", "learning_rate": "null"}) == {"model_name": None, "learning_rate": None}
+
+
 CURATED = {
     "beit": "microsoft/beit-base-patch16-224-pt22k-ft22k",
     "vit": "google/vit-base-patch16-224",

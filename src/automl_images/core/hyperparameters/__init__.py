@@ -41,6 +41,8 @@ def find(name: str) -> Hyperparameter:
 def canonical(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return `given` with canonical names and parsed values; `model_name` gets the spelling of the hub.
 
+    The text `null`, which is what `kedro run --params` makes of it, is None.
+
     Raises:
         SettingsError: unknown name, the same row under two spellings, wrong type or out of range.
     """
@@ -49,10 +51,12 @@ def canonical(given: Mapping[str, Any]) -> dict[str, Any]:
         key = name if name == "model_name" else find(name).name
         if key in values:
             raise SettingsError(f"{key} is given twice, under two spellings; keep one.")
-        if key == "model_name":
+        if value in (None, "null"):
+            values[key] = None
+        elif key == "model_name":
             values[key] = hub_spelling(value) if isinstance(value, str) else value
         else:
-            values[key] = None if value is None else find(key).parse(value)
+            values[key] = find(key).parse(value)
     return values
 
 
