@@ -39,7 +39,8 @@ SAMPLE = PROJECT / "data/01_raw/sample"
 class Case:
     """One run: `source` and `validation_data` hold paths relative to the folder of data sets.
 
-    With `few` the source's first images, of which every class has a share, are both sides.
+    With `few` the source's first images, of which every class has a share, are both sides. With `kind` the model is a
+    tiny one of transformers of that type, in a folder.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Case:
     parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     validation_data: Mapping[str, Any] | None = None
     few: int = 0
+    kind: str = ""
 
     def is_there(self, data: Path | None) -> bool:
         """Tell whether the data set is in the folder of data sets."""
@@ -119,10 +121,8 @@ CASES = (
     ),
 )
 
+SMALL_IMAGES = dict.fromkeys(("training_crop_size", "validation_crop_size", "validation_resize_size"), 96)
 SMALL_CLASSIFIER = {
-    "training_crop_size": 96,
-    "validation_crop_size": 96,
-    "validation_resize_size": 96,
     "training_batch_size": 16,
     "number_of_epochs": 25,
     "early_stopping": False,
@@ -130,7 +130,7 @@ SMALL_CLASSIFIER = {
     "learning_rate": 0.001,
 }
 FEW = 10
-"""Images that models of objects learn by heart; without pretrained weights a hundred teach them little in minutes."""
+"""Images that detectors and transformers learn by heart; without pretrained weights a hundred teach them little."""
 SMALL_DETECTOR = {
     "number_of_epochs": 25,
     "evaluation_frequency": 5,
@@ -141,19 +141,23 @@ SMALL_DETECTOR = {
 }
 SIDES = {"min_size": 160, "max_size": 224}
 SQUARE = {"image_size": 192}
+TINY = {"image_size": 128, "number_of_epochs": 150, "evaluation_frequency": 15, "learning_rate": 0.002}
 
 
-def _learns_classes(model_name: str, floor: float, **parameters: Any) -> Case:
+def _learns_classes(model_name: str, floor: float, kind: str = "", few: int = 0) -> Case:
+    given = SMALL_CLASSIFIER if kind else {**SMALL_CLASSIFIER, **SMALL_IMAGES}
+    given = {**given, "training_batch_size": 4, "number_of_epochs": 40} if few else given
     source = {"path": SAMPLE / "folders"}
-    given = {**SMALL_CLASSIFIER, **parameters}
-    return Case(f"family-{model_name}", "image_classification", model_name, floor, 10, source, given)
+    return Case(
+        f"family-{model_name}", "image_classification", model_name, floor, 10, source, given, few=few, kind=kind
+    )
 
 
-def _learns_by_heart(model_name: str, floor: float, **parameters: Any) -> Case:
+def _learns_by_heart(model_name: str, floor: float, kind: str = "", **parameters: Any) -> Case:
     task = "instance_segmentation" if "mask" in model_name else "object_detection"
     source = {"path": SAMPLE / "coco/annotations.json"}
     given = {**SMALL_DETECTOR, **parameters}
-    return Case(f"family-{model_name}", task, model_name, floor, 20, source, given, few=FEW)
+    return Case(f"family-{model_name}", task, model_name, floor, 20, source, given, few=FEW, kind=kind)
 
 
 FAMILIES = (
@@ -162,7 +166,7 @@ FAMILIES = (
     _learns_classes("resnet50", 0.6),
     _learns_classes("resnest50", 0.6),
     _learns_classes("seresnext", 0.6),
-    _learns_classes("vits16r224", 0.4),
+    _learns_classes("vits16r224", 0.9, few=FEW),
     _learns_by_heart("fasterrcnn_resnet18_fpn", 0.5, **SIDES),
     _learns_by_heart("retinanet_resnet50_fpn", 0.5, **SIDES),
     _learns_by_heart("yolov5", 0.5, model_size="small", learning_rate=0.001, **SQUARE),
@@ -172,6 +176,9 @@ FAMILIES = (
     _learns_by_heart("mmd-3x-deformable-detr_refine_twostage_r50_16xb2-50e_coco", 0.3, **SQUARE),
     _learns_by_heart("maskrcnn_resnet18_fpn", 0.5, **SIDES),
     _learns_by_heart("mmd-3x-mask-rcnn_swin-t-p4-w7_fpn_1x_coco", 0.5, **SQUARE),
+    _learns_classes("transformers-vit", 0.9, "vit", few=FEW),
+    _learns_by_heart("transformers-rt_detr_v2", 0.3, "rt_detr_v2", **TINY),
+    _learns_by_heart("transformers-mask2former", 0.3, "mask2former", **TINY),
 )
 """A case for every family that has no pretrained weights at hand, from random ones, with small images."""
 
@@ -210,6 +217,8 @@ def run(case: Case, given: Mapping[str, Any], data: Path | None) -> dict[str, An
     }
     metrics, interval, begun = {}, {}, time.monotonic()
     with tempfile.TemporaryDirectory() as root:
+        if case.kind:
+            parameters["training_parameters"]["model_name"] = tiny_model(case, Path(root))
         parameters |= few_images(case, Path(root)) if case.few else case.data(data)
         try:
             report = kedro_run(case.task, parameters, Path(root), quiet=True) / "08_reporting" / case.task
@@ -234,15 +243,33 @@ def run(case: Case, given: Mapping[str, Any], data: Path | None) -> dict[str, An
     }
 
 
+def tiny_model(case: Case, root: Path) -> str:
+    """Return the folder of a tiny network of transformers."""
+    from tiny_transformers import save_tiny
+
+    save_tiny(case.kind, case.task, root / case.kind)
+    return str(root / case.kind)
+
+
 def few_images(case: Case, folder: Path) -> dict[str, Any]:
-    """Return the parameters that name the first images of the case's COCO file as both sides."""
-    known = json.loads(Path(case.source["path"]).read_text(encoding="utf-8"))
+    """Return the parameters that name a few images of the case's set, in which every class is, as both sides."""
+    path = Path(case.source["path"])
+    if path.is_dir():
+        classes = sorted(child for child in path.iterdir() if child.is_dir())
+        turns = zip(*(sorted(images.iterdir()) for images in classes), strict=False)
+        images = [image for turn in turns for image in turn][: case.few]
+        lines = ["image,label", *(f"{image},{image.parent.name}" for image in images)]
+        few = folder / "few.csv"
+        few.write_text("\n".join(lines), encoding="utf-8")
+        source: dict[str, Any] = {"format": "csv", "path": few, "images": path}
+        return {"source": source, "validation_data": source}
+    known = json.loads(path.read_text(encoding="utf-8"))
     images = known["images"][: case.few]
     chosen = {image["id"] for image in images}
     annotations = [entry for entry in known["annotations"] if entry["image_id"] in chosen]
-    path = folder / "few.json"
-    path.write_text(json.dumps({**known, "images": images, "annotations": annotations}), encoding="utf-8")
-    source = {"format": "coco", "path": path, "images": SAMPLE / "images"}
+    few = folder / "few.json"
+    few.write_text(json.dumps({**known, "images": images, "annotations": annotations}), encoding="utf-8")
+    source = {"format": "coco", "path": few, "images": SAMPLE / "images"}
     return {"source": source, "validation_data": source}
 
 

@@ -14,112 +14,10 @@ from automl_images.export.onnx import export_onnx
 from automl_images.inference.metadata import ClassifierMetadata, DetectorMetadata
 from automl_images.models.catalogue import build_model
 
-transformers = pytest.importorskip("transformers")
+pytest.importorskip("transformers")
+from tiny_transformers import SIDE, save_tiny
 
 CLASSES = ("can", "carton", "water_bottle")
-SIDE = 64
-_ATTENTION = {
-    "d_model": 32,
-    "encoder_layers": 1,
-    "decoder_layers": 2,
-    "encoder_ffn_dim": 32,
-    "decoder_ffn_dim": 32,
-    "encoder_attention_heads": 2,
-    "decoder_attention_heads": 2,
-    "num_queries": 20,
-    "dropout": 0.0,
-}
-_FAST = {
-    **_ATTENTION,
-    "encoder_hidden_dim": 32,
-    "encoder_in_channels": [24, 32, 40],
-    "decoder_in_channels": [32, 32, 32],
-    "num_denoising": 10,
-}
-_STAGES = {"embedding_size": 16, "hidden_sizes": [16, 24, 32, 40], "depths": [1, 1, 1, 1], "layer_type": "basic"}
-_UPPER = ["stage2", "stage3", "stage4"]
-_VIT = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "image_size": SIDE,
-    "patch_size": 16,
-}
-_SWIN = {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 2, 2], "window_size": 4, "image_size": SIDE}
-_MASKS = {
-    **dict.fromkeys(
-        ("feature_size", "mask_feature_size", "hidden_dim", "encoder_feedforward_dim", "dim_feedforward"), 32
-    ),
-    "encoder_layers": 1,
-    "decoder_layers": 2,
-    "num_attention_heads": 2,
-    "num_queries": 20,
-    "train_num_points": 256,
-}
-_HGNET = {
-    "stem_channels": [3, 8, 16],
-    "hidden_sizes": [16, 24, 32, 40],
-    "stage_in_channels": [16, 16, 24, 32],
-    "stage_mid_channels": [8, 8, 8, 8],
-    "stage_out_channels": [16, 24, 32, 40],
-    "stage_num_blocks": [1, 1, 1, 1],
-    "stage_numb_of_layers": [1, 1, 1, 1],
-    "out_features": _UPPER,
-}
-
-
-def config_of(kind):
-    """A tiny config of a type of models, with five classes."""
-    t = transformers
-    made = {
-        "detr": lambda: t.DetrConfig(backbone_config=t.ResNetConfig(**_STAGES, out_features=["stage4"]), **_ATTENTION),
-        "deformable_detr": lambda: t.DeformableDetrConfig(
-            backbone_config=t.ResNetConfig(**_STAGES, out_features=_UPPER),
-            two_stage=True,
-            with_box_refine=True,
-            two_stage_num_proposals=20,
-            **{**_ATTENTION, "d_model": 64},
-        ),
-        "rt_detr": lambda: t.RTDetrConfig(backbone_config=_fast_resnet(), **_FAST),
-        "rt_detr_v2": lambda: t.RTDetrV2Config(backbone_config=_fast_resnet(), **_FAST),
-        "d_fine": lambda: t.DFineConfig(backbone_config=t.HGNetV2Config(**_HGNET), **_FAST),
-        "mask2former": lambda: t.Mask2FormerConfig(
-            backbone_config=t.SwinConfig(**_SWIN, out_features=["stage1", *_UPPER]), **_MASKS
-        ),
-        "maskformer": lambda: t.MaskFormerConfig(
-            backbone_config=t.SwinConfig(**_SWIN),
-            decoder_config=t.DetrConfig(**_ATTENTION),
-            fpn_feature_size=32,
-            mask_feature_size=32,
-        ),
-        "vit": lambda: t.ViTConfig(**_VIT),
-        "deit": lambda: t.DeiTConfig(**_VIT),
-        "beit": lambda: t.BeitConfig(**_VIT, use_relative_position_bias=True),
-        "swinv2": lambda: t.Swinv2Config(**{**_SWIN, "num_heads": [2] * 4, "window_size": 2}),
-        "convnext": lambda: t.ConvNextConfig(hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1]),
-        "resnet": lambda: t.ResNetConfig(**_STAGES),
-        "mobilevit": lambda: t.MobileViTConfig(
-            image_size=SIDE,
-            hidden_sizes=[16, 24, 32],
-            neck_hidden_sizes=[8, 8, 16, 16, 24, 24, 32],
-            num_attention_heads=2,
-        ),
-    }[kind]()
-    made.num_labels = 5
-    made.architectures = []
-    return made
-
-
-def _fast_resnet():
-    return transformers.RTDetrResNetConfig(**_STAGES, out_features=_UPPER)
-
-
-AUTO = {
-    "image_classification": "AutoModelForImageClassification",
-    "object_detection": "AutoModelForObjectDetection",
-    "instance_segmentation": "AutoModelForUniversalSegmentation",
-}
 
 
 @pytest.fixture
@@ -127,10 +25,8 @@ def saved(tmp_path):
     """Save a tiny network of a type with random weights; gives its folder and the network."""
 
     def save(kind, task, preprocessor=None):
-        torch.manual_seed(3)
-        network = getattr(transformers, AUTO[task]).from_config(config_of(kind))
         folder = tmp_path / kind
-        network.save_pretrained(folder)
+        network = save_tiny(kind, task, folder, seed=3)
         if preprocessor is not None:
             (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
         return str(folder), network
