@@ -8,7 +8,6 @@ pipeline is the task's to show.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,7 +19,6 @@ from automl_images.data.mask_codes import encoded
 from automl_images.export.matching import Comparison, Cuts, compare, mask_differences
 from automl_images.export.parity_cases import RESIZED_IMAGES, Case, cases_of
 from automl_images.export.parity_report import CaseReport, ParityReport, Tolerances, same_metric
-from automl_images.inference.backend import Backend
 from automl_images.inference.decoders import ALIGNED
 from automl_images.inference.detection_predictor import DetectionPredictor
 from automl_images.inference.found import Found
@@ -28,11 +26,6 @@ from automl_images.inference.found import Found
 EVALUATION_SCORE = 0.01
 MANY = 100
 """Detections from which on a single one that rounding has moved across a cut inside the network is put up with."""
-
-NOISE = 1e-5
-"""Of the largest input: of images from 0 to 255, a thousandth of a grey level."""
-FACTOR = 2
-"""Outliers that are put up with for each that noise makes: both are few, and vary by chance."""
 
 Metric = Callable[[Sequence[Detections], Sequence[Any]], float]
 _Sides = tuple[DetectionPredictor, DetectionPredictor]
@@ -92,21 +85,7 @@ def _compared_cases(sides: _Sides, whole: Case, found: list[list[Found]], tolera
     return [*cases, _compare_detections(sides, nothing, tolerances)]
 
 
-class _Shaken:
-    """A backend that adds noise to its inputs, as much as the roundings of a network amount to."""
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self._noise = np.random.default_rng(0)
-        self.dynamic_batch = backend.dynamic_batch
-
-    def run(self, batch: FloatArray) -> list[NDArray[Any]]:
-        """Return the outputs for the batch with noise."""
-        noise = self._noise.uniform(-NOISE, NOISE, batch.shape) * np.abs(batch).max()
-        return self._backend.run((batch + noise).astype(np.float32))
-
-
-def _found(sides: Sequence[DetectionPredictor], case: Case) -> list[list[Found]]:
+def _found(sides: _Sides, case: Case) -> list[list[Found]]:
     return [side.found(case.images, score_threshold=case.score, batch_size=case.batch_size) for side in sides]
 
 
@@ -119,21 +98,9 @@ def _finished(side: DetectionPredictor, found: Sequence[Found], images: Sequence
 def _compare_detections(
     sides: _Sides, case: Case, tolerances: Tolerances, found: list[list[Found]] | None = None
 ) -> CaseReport:
-    """Compare final detections as sets; of too many outliers those are put up with that torch has by itself."""
+    """Compare final detections as sets."""
     left, right = _found(sides, case) if found is None else found
-    report = _compare_sets(left, right, sides[1], case, tolerances)
-    if report.passed:
-        return report
-    shaken = DetectionPredictor(_Shaken(sides[0].backend), sides[0].metadata)
-    unsteady = _compare_sets(left, _found([shaken], case)[0], sides[0], case, tolerances).outliers
-    allowed = min(FACTOR * unsteady, int(tolerances.unsteady * report.detections))
-    return dataclasses.replace(report, unsteady=unsteady, passed=report.outliers <= allowed)
-
-
-def _compare_sets(
-    left: Sequence[Found], right: Sequence[Found], predictor: DetectionPredictor, case: Case, tolerances: Tolerances
-) -> CaseReport:
-    cuts = _cuts(predictor, case.score, tolerances)
+    cuts = _cuts(sides[1], case.score, tolerances)
     pairs = list(zip(left, right, strict=True))
     results = [compare(one.detections, other.detections, cuts) for one, other in pairs]
     boxes, scores, labels = (

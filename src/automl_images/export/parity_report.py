@@ -24,14 +24,12 @@ class Tolerances:
         metric: absolute difference of the primary metric.
         outliers: share of detections that may differ by more or have no partner: where two proposals inside an R-CNN
             overlap by exactly the threshold of its suppression, rounding decides which one is refined.
-        unsteady: share that may differ where rounding decides that often in torch alone (`CaseReport.unsteady`).
     """
 
     boxes: float = 0.1
     scores: float = 1e-3
     metric: float = 1e-3
     outliers: float = 0.002
-    unsteady: float = 0.02
     masks: float = 0.02
 
 
@@ -47,8 +45,6 @@ class CaseReport:
         near_ties: detections without a partner that lie at a cut, where rounding decides; not counted as unmatched.
         outliers: pairs beyond tolerance or with unequal labels, and unmatched; passed: few enough of them.
         largest_mask_difference: 1 - intersection over union, None where there are no masks.
-        unsteady: where there were too many outliers: how many torch alone has when a thousandth of a grey level is
-            added to the images. A network that learnt little has many equal candidates; rounding decides among them.
     """
 
     name: str
@@ -63,7 +59,6 @@ class CaseReport:
     outliers: int
     passed: bool
     largest_mask_difference: float | None = None
-    unsteady: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

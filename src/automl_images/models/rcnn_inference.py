@@ -68,9 +68,10 @@ class BatchedRCNN(nn.Module):
             values, index = values.topk(torch.sym_min(values.shape[1], self.rpn.pre_nms_top_n()), dim=1)
             offsets = batched.take(batched.flatten_head(deltas, 4), index)
             boxes.append(batched.clip(batched.decode(offsets, anchors[index], self.rpn.box_coder.weights), images))
-            scores.append(torch.sigmoid(values))
+            scores.append(values)
             levels.append(torch.full_like(index, level))
-        candidates, score = torch.cat(boxes, dim=1), torch.cat(scores, dim=1)
+        candidates, rank = torch.cat(boxes, dim=1), torch.cat(scores, dim=1)
+        score = rank - rank.amin(dim=1, keepdim=True)  # orders as the sigmoid does, which onnxruntime rounds to 3e-8
         score = batched.marked(batched.large_enough(candidates, SMALLEST_PROPOSAL), score)
         score = batched.suppress(candidates, score, torch.cat(levels, dim=1), self.rpn.nms_thresh)
         score, index = batched.best(score, self.rpn.post_nms_top_n())
