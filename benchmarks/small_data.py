@@ -168,8 +168,8 @@ FAMILIES = (
     _learns_classes("seresnext", 0.6),
     _learns_classes("vits16r224", 0.9, few=FEW),
     _learns_by_heart("fasterrcnn_resnet18_fpn", 0.5, **SIDES),
-    _learns_by_heart("retinanet_resnet50_fpn", 0.5, learning_rate=0.001, number_of_epochs=50, **SIDES),
-    _learns_by_heart("yolov5", 0.5, model_size="small", learning_rate=0.001, **SQUARE),
+    _learns_by_heart("retinanet_resnet50_fpn", 0.5, number_of_epochs=60, **SIDES),
+    _learns_by_heart("yolov5", 0.5, model_size="small", learning_rate=0.001, number_of_epochs=100, **SQUARE),
     _learns_by_heart("mmd-3x-yolof_r50_c5_8x8_1x_coco", 0.5, number_of_epochs=60, **SIDES),
     _learns_by_heart("mmd-3x-vfnet_r50-mdconv-c3-c5_fpn_ms-2x_coco", 0.5, number_of_epochs=60, **SIDES),
     _learns_by_heart("mmd-3x-sparse-rcnn_r50_fpn_300-proposals_crop-ms-480-800-3x_coco", 0.3, **SIDES),
@@ -258,7 +258,7 @@ def few_images(case: Case, folder: Path) -> dict[str, Any]:
         classes = sorted(child for child in path.iterdir() if child.is_dir())
         turns = zip(*(sorted(images.iterdir()) for images in classes), strict=False)
         images = [image for turn in turns for image in turn][: case.few]
-        lines = ["image,label", *(f"{image},{image.parent.name}" for image in images)]
+        lines = ["image,label", *(f"{image.parent.name}/{image.name},{image.parent.name}" for image in images)]
         few = folder / "few.csv"
         few.write_text("\n".join(lines), encoding="utf-8")
         source: dict[str, Any] = {"format": "csv", "path": few, "images": path}
