@@ -62,3 +62,30 @@ def test_graph_is_dynamic_and_exact(name, settings, batch, tmp_path):
             assert count == 0 or distance.min(1).max() < 0.05
     assert max(found) >= 2
     assert min(found) == 0
+
+
+def test_very_unlikely_proposals_are_in_the_same_order(settings, tmp_path):
+    """Their probabilities are below what onnxruntime's sigmoid can tell apart."""
+    torch.manual_seed(0)
+    name = "fasterrcnn_resnet18_fpn"
+    model = build_model("object_detection", name, ["a"], settings(name, box_score_threshold=0.0), None).model.eval()
+    spec = model.export_spec()
+    module = copy.deepcopy(spec.module).eval()
+    torch.nn.init.constant_(module.rpn.head.cls_logits.bias, -19.0)
+    torch.nn.init.normal_(module.rpn.head.cls_logits.weight, std=0.1)
+    images = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = module(images)
+        torch.onnx.export(
+            module,
+            (images,),
+            tmp_path / "model.onnx",
+            input_names=list(spec.inputs),
+            output_names=list(spec.outputs),
+            dynamo=spec.dynamo,
+            external_data=False,
+        )
+    actual = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(list(spec.outputs), {"input": images.numpy()})
+    count = int(actual[3][0])
+    assert count == int(expected[3][0]) > 20
+    np.testing.assert_allclose(expected[2][0, :count].numpy(), actual[2][0, :count], atol=1e-5)
