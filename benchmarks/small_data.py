@@ -99,7 +99,7 @@ CASES = (
     ),
     Case("clothing", "image_classification", LITE, 0.85, 15, CLOTHING, validation_data=CLOTHING_VALIDATION),
     Case("customvision", "image_classification", LITE, 0.95, 10, CUSTOM_VISION),
-    Case("voc-multilabel", "image_classification_multilabel", LITE, 0.55, 10, VOC),
+    Case("voc-multilabel", "image_classification_multilabel", LITE, 0.45, 10, VOC),
     Case("nuclei", "instance_segmentation", "maskrcnn_efficientnet_lite0_fpn", 0.60, 45, NUCLEI),
     Case("nuclei-boxes", "object_detection", "fasterrcnn_efficientnet_lite0_fpn", 0.60, 30, NUCLEI),
     Case("voc-boxes", "object_detection", "fasterrcnn_efficientnet_lite0_fpn", 0.20, 20, VOC_BOXES),
@@ -144,9 +144,10 @@ SQUARE = {"image_size": 192}
 TINY = {"image_size": 128, "number_of_epochs": 150, "evaluation_frequency": 15, "learning_rate": 0.002}
 
 
-def _learns_classes(model_name: str, floor: float, kind: str = "", few: int = 0) -> Case:
-    given = SMALL_CLASSIFIER if kind else {**SMALL_CLASSIFIER, **SMALL_IMAGES}
+def _learns_classes(model_name: str, floor: float, kind: str = "", few: int = 0, **parameters: Any) -> Case:
+    given = {**SMALL_CLASSIFIER, **({} if kind else SMALL_IMAGES)}
     given = {**given, "training_batch_size": 4, "number_of_epochs": 40} if few else given
+    given |= parameters
     source = {"path": SAMPLE / "folders"}
     return Case(
         f"family-{model_name}", "image_classification", model_name, floor, 10, source, given, few=few, kind=kind
@@ -157,27 +158,27 @@ def _learns_by_heart(model_name: str, floor: float, kind: str = "", **parameters
     task = "instance_segmentation" if "mask" in model_name else "object_detection"
     source = {"path": SAMPLE / "coco/annotations.json"}
     given = {**SMALL_DETECTOR, **parameters}
-    return Case(f"family-{model_name}", task, model_name, floor, 20, source, given, few=FEW, kind=kind)
+    return Case(f"family-{model_name}", task, model_name, floor, 30, source, given, few=FEW, kind=kind)
 
 
 FAMILIES = (
-    _learns_classes("mobilenetv2", 0.6),
-    _learns_classes("resnet18", 0.6),
-    _learns_classes("resnet50", 0.6),
-    _learns_classes("resnest50", 0.6),
-    _learns_classes("seresnext", 0.6),
-    _learns_classes("vits16r224", 0.9, few=FEW),
-    _learns_by_heart("fasterrcnn_resnet18_fpn", 0.5, **SIDES),
-    _learns_by_heart("retinanet_resnet50_fpn", 0.5, number_of_epochs=60, **SIDES),
-    _learns_by_heart("yolov5", 0.5, model_size="small", learning_rate=0.001, number_of_epochs=100, **SQUARE),
-    _learns_by_heart("mmd-3x-yolof_r50_c5_8x8_1x_coco", 0.5, number_of_epochs=60, **SIDES),
-    _learns_by_heart("mmd-3x-vfnet_r50-mdconv-c3-c5_fpn_ms-2x_coco", 0.5, number_of_epochs=60, **SIDES),
-    _learns_by_heart("mmd-3x-sparse-rcnn_r50_fpn_300-proposals_crop-ms-480-800-3x_coco", 0.3, **SIDES),
-    _learns_by_heart("mmd-3x-deformable-detr_refine_twostage_r50_16xb2-50e_coco", 0.3, **SQUARE),
-    _learns_by_heart("maskrcnn_resnet18_fpn", 0.5, **SIDES),
-    _learns_by_heart("mmd-3x-mask-rcnn_swin-t-p4-w7_fpn_1x_coco", 0.5, **SQUARE),
-    _learns_classes("transformers-vit", 0.9, "vit", few=FEW),
-    _learns_by_heart("transformers-rt_detr_v2", 0.3, "rt_detr_v2", **TINY),
+    _learns_classes("mobilenetv2", 0.4),
+    _learns_classes("resnet18", 0.4),
+    _learns_classes("resnet50", 0.4),
+    _learns_classes("resnest50", 0.4),
+    _learns_classes("seresnext", 0.4),
+    _learns_classes("vits16r224", 0.6, few=FEW, learning_rate=0.0002),
+    _learns_by_heart("fasterrcnn_resnet18_fpn", 0.8, **SIDES),
+    _learns_by_heart("retinanet_resnet50_fpn", 0.05, number_of_epochs=60, **SIDES),
+    _learns_by_heart("yolov5", 0.6, model_size="small", learning_rate=0.001, number_of_epochs=100, **SQUARE),
+    _learns_by_heart("mmd-3x-yolof_r50_c5_8x8_1x_coco", 0.3, number_of_epochs=60, **SIDES),
+    _learns_by_heart("mmd-3x-vfnet_r50-mdconv-c3-c5_fpn_ms-2x_coco", 0.1, number_of_epochs=60, **SIDES),
+    _learns_by_heart("mmd-3x-sparse-rcnn_r50_fpn_300-proposals_crop-ms-480-800-3x_coco", 0.05, **SIDES),
+    _learns_by_heart("mmd-3x-deformable-detr_refine_twostage_r50_16xb2-50e_coco", 0.05, **SQUARE),
+    _learns_by_heart("maskrcnn_resnet18_fpn", 0.75, **SIDES),
+    _learns_by_heart("mmd-3x-mask-rcnn_swin-t-p4-w7_fpn_1x_coco", 0.25, **SQUARE),
+    _learns_classes("transformers-vit", 0.7, "vit", few=FEW),
+    _learns_by_heart("transformers-rt_detr_v2", 0.15, "rt_detr_v2", **TINY),
     _learns_by_heart("transformers-mask2former", 0.3, "mask2former", **TINY),
 )
 """A case for every family that has no pretrained weights at hand, from random ones, with small images."""

@@ -129,3 +129,10 @@ def test_it_learns_to_find_the_objects_of_a_batch(kind, saved, build, scenes, fi
         overlaps = box_iou(target["boxes"], one["boxes"])
         overlaps[target["labels"][:, None] != one["labels"][None]] = 0
         assert overlaps.max(dim=1).values.min() > 0.5
+
+
+def test_deformable_detr_expects_little_at_first(saved, build):
+    model = build(TASK, saved("deformable_detr", TASK)[0], None).model
+    probabilities = [torch.sigmoid(head.bias) for head in model.network.class_embed]
+    assert len(probabilities) == 3, "two layers and the proposals"
+    assert all(torch.allclose(values, torch.tensor(0.01)) for values in probabilities)
