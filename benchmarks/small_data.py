@@ -174,7 +174,7 @@ FAMILIES = (
     _learns_by_heart("mmd-3x-yolof_r50_c5_8x8_1x_coco", 0.3, number_of_epochs=60, **SIDES),
     _learns_by_heart("mmd-3x-vfnet_r50-mdconv-c3-c5_fpn_ms-2x_coco", 0.1, number_of_epochs=60, **SIDES),
     _learns_by_heart("mmd-3x-sparse-rcnn_r50_fpn_300-proposals_crop-ms-480-800-3x_coco", 0.05, **SIDES),
-    _learns_by_heart("mmd-3x-deformable-detr_refine_twostage_r50_16xb2-50e_coco", 0.05, **SQUARE),
+    _learns_by_heart("mmd-3x-deformable-detr_refine_twostage_r50_16xb2-50e_coco", 0.15, **SQUARE),
     _learns_by_heart("maskrcnn_resnet18_fpn", 0.75, **SIDES),
     _learns_by_heart("mmd-3x-mask-rcnn_swin-t-p4-w7_fpn_1x_coco", 0.25, **SQUARE),
     _learns_classes("transformers-vit", 0.7, "vit", few=FEW),
