@@ -1,3 +1,5 @@
+import signal
+
 import pytest
 
 from automl_images.core.failpoints import VARIABLE, FailpointReached, failpoint
@@ -16,8 +18,11 @@ def test_only_the_named_place_acts(monkeypatch):
         failpoint("training:step:2")
 
 
-def test_interrupt_is_a_real_signal(monkeypatch):
+def test_interrupt_is_a_real_signal(monkeypatch, request):
     monkeypatch.setenv(VARIABLE, "here:interrupt")
+    # Where pytest itself runs in the background of a shell, Python begins with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with pytest.raises(KeyboardInterrupt):
         failpoint("here")
 
