@@ -14,6 +14,8 @@ Kind = Literal["int", "float", "bool", "choice", "text", "json", "grid"]
 
 _TRUE = {"y", "yes", "t", "true", "on", "1"}
 _FALSE = {"n", "no", "f", "false", "off", "0"}
+_SAME_AS = {"xlarge": ("extra_large",), "true": ("enable",), "false": ("disable", "no")}
+"""What else a word of a choice may stand for; true and false are also what YAML makes of yes, no, on and off."""
 _GRID = re.compile(r"^\(?\s*(\d+)\s*[xX,]\s*(\d+)\s*\)?$")
 
 
@@ -54,14 +56,9 @@ def _check_range(
 
 def _integer(name: str, value: Any) -> int:
     try:
-        if isinstance(value, bool):
+        if isinstance(value, bool) or float(value) != math.floor(float(value)):
             raise ValueError
-        if isinstance(value, int):
-            return value
-        number = float(value)
-        if number != math.floor(number):
-            raise ValueError
-        return int(value) if isinstance(value, str) and value.strip().lstrip("+-").isdigit() else int(number)
+        return int(float(value))
     except (TypeError, ValueError, OverflowError):
         raise SettingsError(f"{name} must be a whole number, got {shown(value)}.") from None
 
@@ -84,16 +81,12 @@ def _boolean(name: str, value: Any) -> bool:
 
 def _choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
     typed = str(value).strip()
-    if isinstance(value, bool):  # what YAML makes of yes and no, on and off
-        words = {"enable", "yes", "on"} if value else {"disable", "no", "off"}
-    else:
-        words = {typed.lower(), re.sub(r"(?<=[a-z])(?=[A-Z])", "_", typed).lower()}
-    words |= {"extra_large"} & {{"xlarge": "extra_large"}.get(word, "") for word in words}
+    words = [typed.lower(), re.sub(r"(?<=[a-z])(?=[A-Z])", "_", typed).lower()]
+    words += _SAME_AS.get(words[0], ())
     for choice in choices:
         if choice.lower() in words:
             return choice
-    word = min(words)
-    raise SettingsError(f"{name} must be one of {', '.join(choices)}, got {shown(value)}.{nearest(word, choices)}")
+    raise SettingsError(f"{name} must be one of {', '.join(choices)}, got {shown(value)}.{nearest(words[0], choices)}")
 
 
 def _json_object(name: str, value: Any) -> dict[str, Any]:
