@@ -12,7 +12,7 @@ import copy
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,6 @@ class Family:
         background: the last logit means that a query found nothing; else each class is judged by itself.
         changed: values of the config that must not be the file's.
         forgotten_proposals: transformers' loss leaves out the first of two stages.
-        forgotten_prior: transformers begins with all classes as likely as not.
         least_side: of the input, pixels.
     """
 
@@ -45,14 +44,13 @@ class Family:
     background: bool
     changed: Mapping[str, Any]
     forgotten_proposals: bool = False
-    forgotten_prior: bool = False
     least_side: int = STRIDE
 
 
 _ANY_SIZE = {"anchor_image_size": None, "eval_size": None}
 FAMILIES = {
     "detr": Family("letterbox", True, True, {"auxiliary_loss": True}),
-    "deformable_detr": Family("letterbox", True, False, {"auxiliary_loss": True}, True, True, least_side=128),
+    "deformable_detr": Family("letterbox", True, False, {"auxiliary_loss": True}, True, least_side=128),
     "rt_detr": Family("stretch", False, False, _ANY_SIZE),
     "rt_detr_v2": Family("stretch", False, False, _ANY_SIZE),
     "d_fine": Family("stretch", False, False, _ANY_SIZE),
@@ -202,17 +200,19 @@ def build_detector(
     network = build_network("AutoModelForObjectDetection", config, classes, **family.changed)
     thaw_norms(network)
     fix_constants(network)
-    if family.forgotten_prior:
-        _expect_little(network.class_embed)
+    if not family.background:
+        _expect_little(network)
     side = square_side(hyperparameters, family.least_side)
     preprocessing = square(family.resize, side, preprocessor, family.normalised)
     return HubDetector(network, family, classes, hyperparameters, preprocessing)
 
 
-def _expect_little(heads: nn.ModuleList) -> None:
-    """Let each class have a probability of 0.01 at first, as Deformable DETR has it after Lin et al., arXiv:1708.02002.
+def _expect_little(network: nn.Module) -> None:
+    """Let each class have a probability of 0.01 at first, as the papers have it after Lin et al., arXiv:1708.02002.
 
-    With 0.5 the loss of the thousands of places without object begins in the hundreds.
+    transformers begins Deformable DETR at 0.5, and RT-DETR and D-FINE at 0.5 where there is one class; then the loss of
+    the thousands of places without object begins in the hundreds.
     """
-    for head in heads:
-        nn.init.constant_(cast(nn.Linear, head).bias, -math.log(0.99 / 0.01))
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Linear) and ("class_embed" in name or "enc_score_head" in name):
+            nn.init.constant_(module.bias, -math.log(0.99 / 0.01))
