@@ -61,6 +61,7 @@ def run(case: Case, arm: str, seed: int, arguments: argparse.Namespace) -> dict[
         parameters = {
             "source": source,
             **search(case, arm, seed, arguments.minutes),
+            "validation_data_size": arguments.validation,
             "registration": {"model_name": f"benchmark-{case.name}"},
         }
         data = kedro_run(case.task, parameters, Path(root), quiet=not arguments.verbose)
@@ -137,6 +138,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--arms", nargs="*", default=ARMS, choices=ARMS)
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
     parser.add_argument("--minutes", type=int, default=15, help="limits.timeout_minutes of every arm")
+    parser.add_argument("--validation", type=float, default=0.2, help="share of the other images that choose the model")
     parser.add_argument("--verbose", action="store_true", help="show what the runs print")
     return parser.parse_args()
 

@@ -39,3 +39,9 @@ def test_a_branch_of_a_search_space_that_is_no_dictionary_is_named(space):
     with pytest.raises(SettingsError, match=r"search_space: .*expected a list of dictionaries .* got .*") as caught:
         parse_job_options(TASK, {**BASE, "search_space": space, "limits": {"max_trials": 3}})
     assert str(caught.value).count("\n") == 1
+
+
+@pytest.mark.parametrize("limits", [{"max_trials": True}, {"max_trials": 1.5}, {"disk_gigabytes": False}])
+def test_truth_values_and_fractions_are_no_limits(limits):
+    with pytest.raises(SettingsError, match=rf"limits\.{next(iter(limits))}"):
+        parse_job_options(TASK, {**BASE, "limits": limits})

@@ -54,6 +54,20 @@ def test_what_does_not_fit_is_shortened_or_left_out_with_the_reason():
     assert [line.split(":")[0] for line in plan.table()] == ["default", "slow", "huge", "broken"]
 
 
+@pytest.mark.parametrize(("budget", "epochs"), [(60, 3), (30, 1), (3, 1)])  # an epoch is predicted to take 13.8 s
+def test_the_default_recipe_is_tried_with_what_fits_when_nothing_fits_well(budget, epochs):
+    plan = make_plan([candidate("default"), candidate("second")], FACTS, trials=10, slots=1, budget_seconds=budget)
+    assert [(r.name, r.epochs) for r in plan.recipes] == [("default", epochs), ("second", 0)]
+    assert "too few: more time" in plan.recipes[0].reason
+    assert plan.least_seconds() <= budget  # so that it is begun
+    assert AutoModePlan.from_dict(plan.as_dict()).tried == plan.tried
+
+
+def test_what_cannot_be_tried_at_all_is_not_tried_for_want_of_others():
+    plan = make_plan([candidate("default", problem="no weights")], FACTS, 10, 1, budget_seconds=3)
+    assert not plan.tried
+
+
 def test_the_default_recipe_is_not_shortened_for_the_sake_of_others():
     plan = make_plan([candidate("default"), candidate("second")], FACTS, trials=10, slots=1, budget_seconds=150)
     assert [(r.name, r.epochs) for r in plan.recipes] == [("default", 10), ("second", 0)]  # 144 of 150 seconds

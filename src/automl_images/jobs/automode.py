@@ -100,7 +100,7 @@ def plan_automode(
         seconds_left: of the job.
 
     Raises:
-        SettingsError: nothing fits into the time.
+        SettingsError: no recipe can be tried.
     """
     if (folder / PLAN).is_file():
         return AutoModePlan.from_dict(read_json(folder / PLAN))
@@ -116,9 +116,9 @@ def plan_automode(
         LOG.info("AutoMode: %s", line)
     if not plan.tried:
         raise SettingsError(
-            "AutoMode found nothing that fits into the time:\n  "
+            "AutoMode found nothing that can be tried here:\n  "
             + "\n  ".join(plan.table())
-            + "\nRaise limits.timeout_minutes, or choose a smaller model_name."
+            + "\nChoose another model_name, or raise limits.timeout_minutes."
         )
     write_json(folder / PLAN, plan.as_dict())
     shutil.rmtree(folder / PROBES, ignore_errors=True)

@@ -32,8 +32,8 @@ HOLDOUT_NAMES = ("validation_size", "split_ratio")
 DEFAULT_HOLDOUT = 0.2
 
 
-class LimitOptions(Options):
-    """Budget of a job (specification D.2)."""
+class LimitOptions(Options, strict=True):
+    """Budget of a job (specification D.2); `true` is no number of trials."""
 
     max_trials: int = Field(default=1, ge=1, le=1000)
     max_concurrent_trials: int = Field(default=1, ge=1, le=100)

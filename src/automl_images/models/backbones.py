@@ -14,29 +14,31 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import get_model
 from torchvision.models._utils import IntermediateLayerGetter
-from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool
 
 LayerGroups = list[list[nn.Module]]
 
+CHANNELS = 256
+"""Of every level of a ResNet's pyramid."""
+
 
 def resnet_pyramid(name: str, levels: Sequence[int] = (1, 2, 3, 4), extra: ExtraFPNBlock | None = None) -> nn.Module:
     """Build a torchvision ResNet with a pyramid of 256 channels, random weights and trainable batch norm.
+
+    Each residual block begins as identity (Goyal et al., arXiv:1706.02677, section 5.1): else the features of random
+    weights grow with depth, and the first losses of RetinaNet are thirty times as large.
 
     Args:
         name: `resnet18`, `resnet34`, `resnet50`, `resnet101`, `resnet152` or `resnext101_64x4d`.
         levels: stages that feed the pyramid; stage i has stride 2 ** (i + 1).
         extra: coarser levels on top; None: one by pooling.
     """
-    return resnet_fpn_backbone(
-        backbone_name=name,
-        weights=None,
-        norm_layer=nn.BatchNorm2d,
-        trainable_layers=5,
-        returned_layers=list(levels),
-        extra_blocks=extra,
-    )
+    body = get_model(name, weights=None, zero_init_residual=True)
+    stages = {f"layer{level}": str(number) for number, level in enumerate(levels)}
+    channels = [body.fc.in_features // 2 ** (4 - level) for level in levels]
+    return BackboneWithFPN(body, stages, channels, CHANNELS, extra)
 
 
 class ResNetTop(nn.Module):
@@ -48,7 +50,7 @@ class ResNetTop(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        body = get_model(name, weights=None)
+        body = get_model(name, weights=None, zero_init_residual=True)
         self.out_channels = body.fc.in_features
         self.body = IntermediateLayerGetter(body, {"layer4": "0"})
 

@@ -74,7 +74,8 @@ class PlannedRecipe:
     @property
     def least_seconds(self) -> float:
         """Return the predicted length of the shortest trial of it that is worth beginning."""
-        return predicted(self.startup_seconds or 0.0, self.seconds_per_epoch or 0.0, least_epochs(self.epochs_asked))
+        epochs = min(self.epochs or self.epochs_asked, least_epochs(self.epochs_asked))
+        return predicted(self.startup_seconds or 0.0, self.seconds_per_epoch or 0.0, epochs)
 
     def as_row(self) -> dict[str, Any]:
         """Return what people are told of it."""
@@ -139,8 +140,9 @@ class AutoModePlan:
         return max(min(planned, LEAST_EPOCHS), min(planned, fit))
 
     def least_seconds(self) -> float:
-        """Return how long the shortest trial that is worth beginning takes."""
-        return min((recipe.least_seconds for recipe in self.tried), default=0.0)
+        """Return how long the shortest trial that is worth beginning takes; 0 where the time is too short for any."""
+        least = min((recipe.least_seconds for recipe in self.tried), default=0.0)
+        return least if self.budget_seconds is None or least <= self.budget_seconds else 0.0
 
     def most_trials(self, trials: int) -> int:
         """Return how many of so many trials there are to make: with nothing to search one a recipe."""
@@ -183,6 +185,9 @@ def make_plan(
 ) -> AutoModePlan:
     """Decide which candidates are tried and with how many epochs: in their order, each in the time that is left.
 
+    Where none fits, the default recipe is tried all the same with the epochs that do, one at least: a short training
+    to its end is better than the beginning of a long one, and both are better than none.
+
     Args:
         candidates: the default recipe first, then by rank.
         facts: of the data.
@@ -200,6 +205,8 @@ def make_plan(
         if recipe.epochs and sum(r.epochs > 0 for r in planned) >= trials:
             recipe = dataclasses.replace(recipe, epochs=0, reason=f"max_trials is {trials}")
         planned.append(recipe)
+    if planned and budget_seconds is not None and not any(recipe.epochs for recipe in planned):
+        planned[0] = _in_spite_of_time(planned[0], candidates[0], budget_seconds)
     return AutoModePlan(tuple(planned), budget_seconds)
 
 
@@ -216,6 +223,16 @@ def affordable_epochs(startup_seconds: float, seconds_per_epoch: float, seconds:
 def least_epochs(epochs: int) -> int:
     """Return the fewest epochs with which a recipe of `epochs` is worth its time."""
     return min(epochs, max(LEAST_EPOCHS, math.ceil(LEAST_SHARE * epochs)))
+
+
+def _in_spite_of_time(recipe: PlannedRecipe, candidate: Candidate, seconds: float) -> PlannedRecipe:
+    """Return the recipe with the epochs that fit, one at least; as it was where it cannot be tried at all."""
+    if candidate.problem or candidate.probe is None or not recipe.seconds_per_epoch:
+        return recipe
+    fit = affordable_epochs(candidate.probe.startup_seconds, recipe.seconds_per_epoch, seconds)
+    epochs = min(max(1, fit), candidate.epochs)
+    reason = f"shortened from {candidate.epochs} epochs although that is too few: more time gives a better model"
+    return dataclasses.replace(recipe, epochs=epochs, reason=reason)
 
 
 def _planned(
