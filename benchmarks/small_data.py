@@ -138,6 +138,8 @@ SMALL_DETECTOR = {
     "training_batch_size": 2,
     "optimizer": "adamw",
     "learning_rate": 0.0003,
+    "gradient_clip_type": "norm",
+    "advanced_settings": {"apply_automl_train_augmentations": False},  # else it is not these images that they learn
 }
 SIDES = {"min_size": 160, "max_size": 224}
 SQUARE = {"image_size": 192}
@@ -168,14 +170,14 @@ FAMILIES = (
     _learns_classes("resnest50", 0.4),
     _learns_classes("seresnext", 0.4),
     _learns_classes("vits16r224", 0.6, few=FEW, learning_rate=0.0002),
-    _learns_by_heart("fasterrcnn_resnet18_fpn", 0.8, **SIDES),
-    _learns_by_heart("retinanet_resnet50_fpn", 0.05, number_of_epochs=60, **SIDES),
+    _learns_by_heart("fasterrcnn_resnet18_fpn", 0.9, number_of_epochs=15, **SIDES),
+    _learns_by_heart("retinanet_resnet50_fpn", 0.6, number_of_epochs=50, **SIDES),
     _learns_by_heart("yolov5", 0.6, model_size="small", learning_rate=0.001, number_of_epochs=100, **SQUARE),
-    _learns_by_heart("mmd-3x-yolof_r50_c5_8x8_1x_coco", 0.3, number_of_epochs=60, **SIDES),
-    _learns_by_heart("mmd-3x-vfnet_r50-mdconv-c3-c5_fpn_ms-2x_coco", 0.1, number_of_epochs=60, **SIDES),
+    _learns_by_heart("mmd-3x-yolof_r50_c5_8x8_1x_coco", 0.6, number_of_epochs=40, **SIDES),
+    _learns_by_heart("mmd-3x-vfnet_r50-mdconv-c3-c5_fpn_ms-2x_coco", 0.8, number_of_epochs=40, **SIDES),
     _learns_by_heart("mmd-3x-sparse-rcnn_r50_fpn_300-proposals_crop-ms-480-800-3x_coco", 0.05, **SIDES),
     _learns_by_heart("mmd-3x-deformable-detr_refine_twostage_r50_16xb2-50e_coco", 0.15, **SQUARE),
-    _learns_by_heart("maskrcnn_resnet18_fpn", 0.75, **SIDES),
+    _learns_by_heart("maskrcnn_resnet18_fpn", 0.85, number_of_epochs=15, **SIDES),
     _learns_by_heart("mmd-3x-mask-rcnn_swin-t-p4-w7_fpn_1x_coco", 0.25, **SQUARE),
     _learns_classes("transformers-vit", 0.7, "vit", few=FEW),
     _learns_by_heart("transformers-rt_detr_v2", 0.15, "rt_detr_v2", **TINY),
