@@ -57,7 +57,7 @@ def test_what_the_job_fixes_holds(fixed, expected):
     assert found[0].hyperparameters.keys() <= {"model_name", "learning_rate"}
 
 
-def plan_of(tmp_path, monkeypatch, **training_parameters):
+def plan_of(tmp_path, monkeypatch, seconds=3600.0, **training_parameters):
     """Return the plan of a job whose probes cost nothing, and the configurations of its first trials."""
     monkeypatch.setattr(automode, "run_probe", lambda *given: (Probe(0.01, 0.01, 1.0, 2**30, True), ""))
     block = {"task": TASK, "limits": {"max_trials": 4}, "training_parameters": training_parameters}
@@ -74,7 +74,7 @@ def plan_of(tmp_path, monkeypatch, **training_parameters):
         lambda model_name, values: dict(values),
     )
     recipes = recipes_for(options, get_task(TASK), PORTFOLIO)
-    plan = automode.plan_automode(tmp_path, requests, recipes, 1, 3600.0)
+    plan = automode.plan_automode(tmp_path, requests, recipes, 1, seconds)
     study = JobStudy(tmp_path, "job", None, PortfolioSampler(plan.space(), plan.starts(), 0))
     asked = [study.ask(plan.space().suggest).configuration for _ in range(plan.most_trials(4))]
     study.close()
@@ -107,3 +107,11 @@ def test_the_job_is_the_same_when_other_weights_are_to_be_had(monkeypatch):
         first = TrialRequest(0, TASK, chosen.model_name, dict(chosen.hyperparameters), ["a"], "", "", "h", {}, "m")
         fingerprints.append(trials.about_job(options, first, {chosen.model_name: {}}))
     assert fingerprints[0] == fingerprints[1]
+
+
+def test_what_the_default_leaves_no_time_for_is_not_probed(tmp_path, monkeypatch):
+    plan, _ = plan_of(tmp_path, monkeypatch, seconds=2.0, model_name=LITE)
+    [default, *others] = plan.recipes
+    assert 0 < default.epochs < default.epochs_asked
+    assert others
+    assert {other.reason for other in others} == {"the default recipe leaves no time"}

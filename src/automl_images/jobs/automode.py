@@ -25,12 +25,12 @@ from automl_images.jobs.options import JobOptions
 from automl_images.jobs.trials import Requests, configuration
 from automl_images.models.entries.entry import MODELS
 from automl_images.models.weights import may_be_had
-from automl_images.sweep.automode.plan import AutoModePlan, Candidate, make_plan
+from automl_images.sweep.automode.plan import AutoModePlan, Candidate, make_plan, predicted
 from automl_images.sweep.automode.portfolio import DataFacts, Recipe, hardware_class, parse_portfolio
-from automl_images.sweep.automode.probe import run_probe
+from automl_images.sweep.automode.probe import Probe, run_probe
 from automl_images.sweep.budget import PROBED
 from automl_images.sweep.executors import python_command
-from automl_images.sweep.trials import DEFAULT_RECIPE, EVENTS
+from automl_images.sweep.trials import DEFAULT_RECIPE, EVENTS, TrialRequest
 from automl_images.tasks.base import TaskAdapter
 from automl_images.training.threads import cores_per_trial, environment_for_trial
 
@@ -38,8 +38,8 @@ LOG = logging.getLogger(__name__)
 PLAN, PROBES = "automode.json", "probes"
 PROGRAM = "automl_images.tasks.run_probe"
 PROBE_SECONDS = 600.0
-PROBE_SHARE = 0.2
-"""Largest share of the time that one probe may take."""
+PROBE_SHARE, DEFAULT_PROBE_SHARE = 0.2, 0.5
+"""Largest share that one probe may take of the time that the default recipe leaves; that of the default itself."""
 _RATES = ("learning_rate", "weight_decay")
 """What is searched around a recipe that does not say what to search."""
 _COSTLY = ("model_size", "image_size", "min_size", "max_size", "training_crop_size", "training_batch_size")
@@ -145,10 +145,13 @@ def _candidates(
     slots: int,
     seconds_left: float,
 ) -> Iterator[Candidate]:
-    """Yield every recipe with what its model costs; equal configurations are looked at once."""
+    """Yield every recipe with what its model costs; equal configurations are looked at once.
+
+    What the default recipe leaves no time for is not probed.
+    """
     hardware, seen = hardware_class(), set()
     environment = environment_for_trial(cores_per_trial(slots))
-    limit = min(PROBE_SECONDS, PROBE_SHARE * seconds_left)
+    end = time.monotonic() + seconds_left
     for recipe in recipes:
         if recipe.name != DEFAULT_RECIPE and (hardware not in recipe.hardware or not recipe.when.hold(facts)):
             continue
@@ -163,17 +166,29 @@ def _candidates(
             continue
         seen.add(identity)
         epochs = int(request.hyperparameters["number_of_epochs"])
-        problem = "" if recipe.name == DEFAULT_RECIPE else _without_weights(request.model_name)
-        probe = None
+        is_default, left, probe = recipe.name == DEFAULT_RECIPE, end - time.monotonic(), None
+        problem = "" if is_default else _without_weights(request.model_name)
+        if not problem and left <= 0:
+            problem = "the default recipe leaves no time"
         if not problem:
-            costly = {name: request.hyperparameters.get(name) for name in _COSTLY}
-            place = folder / PROBES / fingerprint({**costly, "model_name": request.model_name})[:12]
-            place.mkdir(parents=True, exist_ok=True)
-            request.save(place)
-            probe, problem = run_probe(place, python_command(PROGRAM)(place), environment, limit)
+            limit = min(PROBE_SECONDS, (DEFAULT_PROBE_SHARE if is_default else PROBE_SHARE) * left)
+            probe, problem = _probe(folder / PROBES, request, environment, limit)
+        if is_default and probe is not None and slots == 1:
+            end -= predicted(probe.startup_seconds, probe.seconds_per_epoch(facts), epochs)
         search = recipe.search or _around(_open(request.hyperparameters, _fixed(requests.options)))
         values |= {name: request.hyperparameters[name] for name in search}
         yield Candidate(recipe.name, values, search, epochs, probe, problem)
+
+
+def _probe(
+    folder: Path, request: TrialRequest, environment: Mapping[str, str], limit: float
+) -> tuple[Probe | None, str]:
+    """Measure the request's model in at most so many seconds; recipes that cost the same share a probe."""
+    costly = {name: request.hyperparameters.get(name) for name in _COSTLY}
+    place = folder / fingerprint({**costly, "model_name": request.model_name})[:12]
+    place.mkdir(parents=True, exist_ok=True)
+    request.save(place)
+    return run_probe(place, python_command(PROGRAM)(place), environment, limit)
 
 
 def _memory_of_a_trial(slots: int) -> float:

@@ -185,8 +185,8 @@ def make_plan(
 ) -> AutoModePlan:
     """Decide which candidates are tried and with how many epochs: in their order, each in the time that is left.
 
-    Where none fits, the default recipe is tried all the same with the epochs that do, one at least: a short training
-    to its end is better than the beginning of a long one, and both are better than none.
+    The default recipe is always tried, with the epochs that fit, one at least: a short training to its end is better
+    than the beginning of a long one, and both are better than none.
 
     Args:
         candidates: the default recipe first, then by rank.
@@ -200,13 +200,12 @@ def make_plan(
     for number, candidate in enumerate(candidates):
         left = None
         if budget_seconds is not None:
-            left = min(budget_seconds, budget_seconds * slots - sum(r.seconds for r in planned if r.epochs))
-        recipe = _planned(candidate, facts, left, None if number == 0 else memory_bytes)
+            taken = sum(r.seconds for r in planned if r.epochs)
+            left = max(0.0, min(budget_seconds, budget_seconds * slots - taken))
+        recipe = _planned(candidate, facts, left, memory_bytes, is_default=number == 0)
         if recipe.epochs and sum(r.epochs > 0 for r in planned) >= trials:
             recipe = dataclasses.replace(recipe, epochs=0, reason=f"max_trials is {trials}")
         planned.append(recipe)
-    if planned and budget_seconds is not None and not any(recipe.epochs for recipe in planned):
-        planned[0] = _in_spite_of_time(planned[0], candidates[0], budget_seconds)
     return AutoModePlan(tuple(planned), budget_seconds)
 
 
@@ -225,18 +224,8 @@ def least_epochs(epochs: int) -> int:
     return min(epochs, max(LEAST_EPOCHS, math.ceil(LEAST_SHARE * epochs)))
 
 
-def _in_spite_of_time(recipe: PlannedRecipe, candidate: Candidate, seconds: float) -> PlannedRecipe:
-    """Return the recipe with the epochs that fit, one at least; as it was where it cannot be tried at all."""
-    if candidate.problem or candidate.probe is None or not recipe.seconds_per_epoch:
-        return recipe
-    fit = affordable_epochs(candidate.probe.startup_seconds, recipe.seconds_per_epoch, seconds)
-    epochs = min(max(1, fit), candidate.epochs)
-    reason = f"shortened from {candidate.epochs} epochs although that is too few: more time gives a better model"
-    return dataclasses.replace(recipe, epochs=epochs, reason=reason)
-
-
 def _planned(
-    candidate: Candidate, facts: DataFacts, seconds: float | None, memory_limit: float | None
+    candidate: Candidate, facts: DataFacts, seconds: float | None, memory_limit: float | None, *, is_default: bool
 ) -> PlannedRecipe:
     epochs, reason = candidate.epochs, candidate.problem
     per_epoch = startup = memory = None
@@ -245,12 +234,14 @@ def _planned(
         memory = candidate.probe.memory_bytes
         if seconds is not None:
             fit = affordable_epochs(startup, per_epoch, seconds)
-            if fit < least_epochs(epochs):
+            if is_default and fit < epochs:
+                epochs, reason = _epochs_of_default(epochs, (seconds - startup) / per_epoch)
+            elif fit < least_epochs(epochs):
                 least = predicted(startup, per_epoch, least_epochs(epochs)) / 60
                 reason = f"needs {least:.1f} minutes at least, gets {seconds / 60:.1f}"
             elif fit < epochs:
                 epochs, reason = fit, f"shortened from {epochs} epochs to fit the time"
-        if memory_limit is not None and memory > memory_limit:
+        if memory_limit is not None and memory > memory_limit and not is_default:
             reason = f"needs {memory / 2**30:.1f} GiB, a trial can have {memory_limit / 2**30:.1f}"
     left_out = bool(candidate.problem) or reason.startswith("needs")
     return PlannedRecipe(
@@ -264,3 +255,15 @@ def _planned(
         memory,
         reason,
     )
+
+
+def _epochs_of_default(asked: int, fit: float) -> tuple[int, str]:
+    """Return the epochs of the default recipe, of which `fit` are predicted to fit, and why.
+
+    Without margin: when the last epoch is cut off, little is lost, for the rate is low by then.
+    """
+    epochs = min(asked, max(1, round(fit)))
+    reason = "" if epochs == asked else f"shortened from {asked} epochs to fit the time"
+    if epochs < least_epochs(asked):
+        reason += ", which are few: more time gives a better model"
+    return epochs, reason
