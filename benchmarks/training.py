@@ -135,9 +135,10 @@ def bare_epoch(learner: Learner, settings: TrainingSettings, device: str) -> dic
     optimizer = make_optimizer(model, settings)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     precision = PRECISIONS.get(settings.mixed_precision)
+    batch_size, groups = settings.training_batch_size, learner.training_set.shape_groups
     loader = DataLoader(
         images,
-        batch_sampler=TrainingOrder(len(images), settings.training_batch_size, settings.random_seed),
+        batch_sampler=TrainingOrder(len(images), batch_size, settings.random_seed, shape_groups=groups),
         collate_fn=learner.collate,
         num_workers=settings.number_of_workers or 0,
         pin_memory=device == "cuda",

@@ -41,6 +41,23 @@ def test_no_lone_image_at_the_end(images, batch_size, sizes):
     assert {i for _, i in keys(order)} == set(range(images))
 
 
+def test_images_of_one_shape_make_batches_together_in_any_order():
+    groups = [number % 3 - 1 for number in range(30)]
+    order = TrainingOrder(30, 4, seed=0, shape_groups=groups)
+    batches = list(order)
+    assert [len(batch) for batch in batches] == [4] * 7 + [2]
+    assert sorted(keys(order)) == [(0, index) for index in range(30)]
+    mixed = [batch for batch in batches if len({groups[index] for _, index in batch}) > 1]
+    assert len(mixed) <= 2  # where one group ends and the next begins
+    of_batches = [groups[batch[0][1]] for batch in batches]
+    assert of_batches != sorted(of_batches)
+    assert list(TrainingOrder(30, 4, seed=0, shape_groups=groups)) == batches
+    order.epoch = 1
+    assert [{i for _, i in batch} for batch in order] != [{i for _, i in batch} for batch in batches]
+    order.first_batch = 5
+    assert next(iter(order)) == order.batch(5)
+
+
 def test_processes_share_an_epoch_in_equal_numbers():
     orders = [TrainingOrder(10, 2, seed=0, rank=rank, world_size=4) for rank in range(4)]
     assert len({len(order) for order in orders}) == 1

@@ -56,6 +56,7 @@ class TinyImages:
         for image, label in zip(self.images, self.labels, strict=True):
             image[:, :, 4 * int(label) : 4 * int(label) + 4] += 0.5
         self.image_ids = [f"image-{i}" for i in range(count)]
+        self.shape_groups = ()
         self.unreadable = set(unreadable)
 
     def __len__(self):

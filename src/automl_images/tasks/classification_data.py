@@ -102,6 +102,7 @@ class TrainingSet(Dataset[ClassifiedItem | None]):
         self.augmentation, self.preprocessing, self.seed = augmentation, preprocessing, seed
         self.images = DecodedImages(rows)
         self.image_ids = [str(row["image_url"]) for row in rows]
+        self.shape_groups: Sequence[int] = ()
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -26,6 +26,9 @@ from automl_images.data.tiling import objects_in_tile, tiles
 from automl_images.models.base import Target
 from automl_images.tasks.samples import DecodedImages, generator_of_sample
 
+SQUARE = 1.1
+"""Ratio of sides up to which an image counts as square when batches are made."""
+
 Grid = tuple[int, int] | None
 Tile = tuple[int, int, int, int]
 
@@ -112,6 +115,8 @@ class TrainingSet(Dataset[DetectionItem | None]):
         self.images = DecodedImages(rows)
         self.elements = [e for i, row in enumerate(rows) for e in self._elements(i, row, grid, overlap)]
         self.image_ids = [str(rows[index]["image_url"]) for index, _ in self.elements]
+        pads = preprocessing.resize == "shorter_side"  # to the largest of the batch; all else gives squares of one size
+        self.shape_groups = [self._shape_group(*element) for element in self.elements] if pads else []
 
     def __len__(self) -> int:
         return len(self.elements)
@@ -127,6 +132,12 @@ class TrainingSet(Dataset[DetectionItem | None]):
         objects = sample.to_objects()
         piece = _piece(image, _without_crowd(objects), self.preprocessing)
         return DetectionItem(self.image_ids[index], [piece], objects)
+
+    def _shape_group(self, index: int, tile: Tile | None) -> int:
+        """Return -1 for what is higher than wide, 0 for squares, 1 for what is wider."""
+        left, top, right, bottom = tile or (0, 0, *self.annotated.size(self.rows[index]))
+        ratio = (right - left) / max(1, bottom - top)
+        return int(ratio > SQUARE) - int(ratio < 1 / SQUARE)
 
     def _elements(self, index: int, row: Row, grid: Grid, overlap: float) -> list[tuple[int, Tile | None]]:
         whole: list[tuple[int, Tile | None]] = [(index, None)]

@@ -42,6 +42,17 @@ class ImageSet(Protocol):
         """Return one sample, or None when the image cannot be read."""
 
 
+class TrainingImages(ImageSet, Protocol):
+    """Images to train on.
+
+    Attributes:
+        shape_groups: number of each image's group; those of one group make batches together. Empty where the network
+            sees all in one shape.
+    """
+
+    shape_groups: Sequence[int]
+
+
 class Learner(Protocol):
     """A model with its data and its yardstick.
 
@@ -59,7 +70,7 @@ class Learner(Protocol):
 
     model: nn.Module
     primary_metric: str
-    training_set: ImageSet
+    training_set: TrainingImages
     validation_set: ImageSet
     unaugmented_training_set: ImageSet
 

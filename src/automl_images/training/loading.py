@@ -32,15 +32,32 @@ class TrainingOrder(Sampler[list[Key]]):
     """Batches of `(epoch, index)` in a shuffled order that seed and epoch decide; the last batch may be smaller.
 
     The permutation is filled up from its own beginning where a process would get fewer images than the others or the
-    last batch would be a single image (norm layers cannot train on one value per channel).
+    last batch would be a single image (norm layers cannot train on one value per channel). Images of one shape group
+    are put together, as a batch of wide and high images is mostly padding; which of them meet is chance.
+
+    Args:
+        images: of an epoch.
+        batch_size: of one process.
+        seed: of the shuffling.
+        rank, world_size: number of this process, and of all.
+        shape_groups: of each image; empty: all are of one.
 
     Attributes:
         epoch, first_batch: where the next iteration begins.
     """
 
-    def __init__(self, images: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        images: int,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        shape_groups: Sequence[int] = (),
+    ) -> None:
         self.images, self.batch_size, self.seed = images, batch_size, seed
         self.rank, self.world_size = rank, world_size
+        self.shape_groups = shape_groups
         self.epoch = self.first_batch = 0
 
     def batch(self, number: int) -> list[Key]:
@@ -64,8 +81,16 @@ class TrainingOrder(Sampler[list[Key]]):
         order = torch.randperm(self.images, generator=generator).tolist()
         needed = self._share() * self.world_size
         order = (order * (1 + needed // len(order)))[:needed][self.rank :: self.world_size]
+        if self.shape_groups:
+            order.sort(key=self.shape_groups.__getitem__)
         keys: list[Key] = [(self.epoch, index) for index in order]
-        return [keys[i : i + self.batch_size] for i in range(0, len(keys), self.batch_size)]
+        batches = [keys[i : i + self.batch_size] for i in range(0, len(keys), self.batch_size)]
+        return self._shuffled(batches, generator) if self.shape_groups else batches
+
+    def _shuffled(self, batches: list[list[Key]], generator: torch.Generator) -> list[list[Key]]:
+        """Return the batches in another order; a smaller one stays the last."""
+        whole = len(batches) - (len(batches[-1]) < self.batch_size)
+        return [*(batches[i] for i in torch.randperm(whole, generator=generator).tolist()), *batches[whole:]]
 
 
 class PlainOrder(Sampler[list[Key]]):

@@ -63,7 +63,8 @@ class TrainingRun:
         self._announcer = Announcer(events, progress, self._accelerator.is_main_process)
         rank, world = self._accelerator.process_index, self._accelerator.num_processes
         images = len(learner.training_set)
-        self._order = TrainingOrder(images, settings.training_batch_size, settings.random_seed, rank, world)
+        batch_size, seed, groups = settings.training_batch_size, settings.random_seed, learner.training_set.shape_groups
+        self._order = TrainingOrder(images, batch_size, seed, rank, world, groups)
         self._steps = len(self._order)
         self._accumulation = min(settings.gradient_accumulation_step, self._steps)
         on_cuda = self._accelerator.device.type == "cuda"
