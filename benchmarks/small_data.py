@@ -9,7 +9,7 @@ there is left out, visibly. Examples:
     python benchmarks/small_data.py --only family                     the other families, on the bundled sample
     python benchmarks/small_data.py --seeds 0 1 2 --set label_smoothing=0.1
 
-Exits with 1 when a case ends below its floor.
+Exits with 1 when a case ends below its floor, or with --timed takes longer than it is allowed to.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def main() -> int:
         for seed in arguments.seeds:
             row = run(case, {**given, "random_seed": seed}, arguments.data)
             rows.append(row)
-            below |= row["metric"] < case.floor
+            below |= row["metric"] < case.floor or (arguments.timed and row["minutes"] > case.minutes)
             say(" | ".join(str(value) for value in row.values()))
     say(table(rows))
     return int(below)
@@ -300,6 +300,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=folder, help="folder with the data sets; without it only the bundled sample")
     parser.add_argument("--only", nargs="*", default=[], help="parts of names of cases")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
+    parser.add_argument("--timed", action="store_true", help="fail on minutes too, on two cores that do nothing else")
     parser.add_argument("--set", nargs="*", default=[], help="hyper-parameters for all cases, as name=value")
     return parser.parse_args()
 

@@ -66,11 +66,11 @@ def test_the_model_gives_again_what_the_run_predicted(finished):
     image = read_image(rows[0]["image_url"])
     if task == "instance_segmentation":
         [found] = predictor.predict([image], score_threshold=0.01)
-        assert {len(item["polygon"]) > 0 for item in first["boxes"]} <= {True}
+        scores = [box["score"] for box in first["boxes"]]
+        assert scores  # an untrained network is sure of nothing and finds something everywhere
+        assert all(box["polygon"] for box in first["boxes"])
         assert found.masks.shape == (len(found), *image.shape[:2])
-        assert [round(s, 6) for s in found.scores.tolist()][: len(first["boxes"])] >= [
-            b["score"] for b in first["boxes"]
-        ]
+        assert set(np.round(scores, 4)) <= set(np.round(found.scores, 4))  # objects without a mask are in no response
     else:
         assert first["labels"] == CLASSES
         np.testing.assert_allclose(predictor.predict([image])[0], first["probs"], atol=1e-5)
