@@ -40,6 +40,10 @@ PROGRAM = textwrap.dedent(
             print("epoch", "x" * (os.getpid() % 9), flush=True); os.kill(os.getpid(), signal.SIGKILL)
         if values.get("refuses"):
             tell(event="failed", kind="TrainingError", reason="loss is no number", is_final=True); sys.exit(1)
+        if values.get("fills") and epoch == 2 and not (folder.parent / "room").exists():
+            tell(event="failed", kind="DiskFullError", reason="The disk is full", is_final=True); sys.exit(74)
+        if values.get("exhausts"):
+            tell(event="failed", kind="MemoryExhaustedError", reason="not one image fits", is_final=True); sys.exit(1)
         if values.get("breaks"):
             print("RuntimeError: device 7 is broken,", "so said " * (os.getpid() % 9)); sys.exit(1)
         while values.get("hangs"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fake_trials import RecordingTracker, sweep
 
-from automl_images.core.errors import TrainingError
+from automl_images.core.errors import DiskFullError, TrainingError
 from automl_images.sweep import following
 from automl_images.sweep.budget import make_room, seconds_used
 from automl_images.sweep.controller import CANCEL
@@ -76,6 +76,25 @@ def test_three_trials_that_die_of_one_cause_end_the_sweep(tmp_path):
     with pytest.raises(TrainingError, match=r"\d trials died of the same cause: .*device 7 is broken"):
         sweep(tmp_path, [{"score": 0.2, "breaks": True}] * 9).run()
     assert not (tmp_path / "5").exists()
+
+
+def test_three_trials_of_which_no_image_fits_into_memory_end_the_sweep_untried_again(tmp_path):
+    with pytest.raises(TrainingError, match="3 trials died of the same cause: not one image fits"):
+        sweep(tmp_path, [{"score": 0.2, "exhausts": True}] * 9, concurrent=1).run()
+    assert [e["event"] for e in events(tmp_path / "0")].count("started") == 1
+    assert not (tmp_path / "3").exists()
+
+
+def test_a_full_disk_ends_the_sweep_and_the_same_command_goes_on_where_it_was(tmp_path):
+    tracker = RecordingTracker()
+    configurations = [{"score": 0.1}, {"score": 0.4, "fills": True}, {"score": 0.2}]
+    with pytest.raises(DiskFullError, match=r"trial 1 .*The disk is full"):
+        sweep(tmp_path, configurations, tracker, concurrent=1).run()
+    assert tracker.ended == {"job_0": "Completed", "job_1": "Canceled"}
+    (tmp_path / "room").touch()
+    outcomes = sweep(tmp_path, configurations, concurrent=1).run()
+    assert [(o.status, o.epochs) for o in outcomes] == [("Completed", 2)] * 3
+    assert [e["resumed"] for e in events(tmp_path / "1") if e["event"] == "started"] == [False, True]
 
 
 def test_deaths_of_one_cause_count_whatever_was_printed_last_and_after_a_resume_too(tmp_path):

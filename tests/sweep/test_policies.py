@@ -97,6 +97,13 @@ AMOUNT_TABLE = """
 4: 0.60 0.375 0.9 0.70 | - | -
 5: 0.10 0.375 0.9 0.90 | 2 | 2
 """
+DECIMAL = {"type": "bandit", "slack_amount": 0.2}
+# The limit is 0.6, in floating point a little more.
+DECIMAL_TABLE = """
+0: 0.80 0.80 | - | -
+1: 0.60 0.60 | - | -
+2: 0.59 0.80 | 1 | 1
+"""
 MEDIAN = {"type": "median_stopping", "evaluation_interval": 1, "delay_evaluation": 2}
 # averages at 2: 0.625 0.5 0.125 0.375, median 0.4375 (without trial 3: 0.5): trial 2 has 0.1875, trial 3 had 0.625.
 # At 3: 0.6667 0.5833 0.3333, median 0.5833: trial 3 has 0.625. At 4: 0.6875 0.625 0.3125: median 0.625, trial 3 equals.
@@ -167,6 +174,7 @@ GAPS_TABLE = """
 TABLES = {
     "bandit by factor": (BANDIT, BANDIT_TABLE),
     "bandit by amount": (AMOUNT, AMOUNT_TABLE),
+    "bandit by amount, decimals": (DECIMAL, DECIMAL_TABLE),
     "bandit with gaps": (BANDIT, GAPS_TABLE),
     "median": (MEDIAN, MEDIAN_TABLE),
     "median, delayed": (MEDIAN_LATE, MEDIAN_LATE_TABLE),

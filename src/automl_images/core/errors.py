@@ -31,7 +31,11 @@ class ModelError(AutoMLImagesError):
 
 
 class TrainingError(AutoMLImagesError):
-    """Training cannot go on (non-finite loss, memory exhausted at batch size one, nothing to train on)."""
+    """Training cannot go on (non-finite loss, nothing to train on)."""
+
+
+class MemoryExhaustedError(TrainingError):
+    """Not even a single image fits into memory, which other trainings may meet too."""
 
 
 class ParityError(AutoMLImagesError):
@@ -50,6 +54,8 @@ class BusyError(JobError):
 
 class DiskFullError(AutoMLImagesError):
     """Nothing more fits on a disk; what was written before is untouched."""
+
+    exit_code = 74
 
 
 class Interrupted(AutoMLImagesError):

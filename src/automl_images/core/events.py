@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from automl_images.core.files import disk_may_be_full
+
 
 class EventLog:
     """Appends events to a file; each line is flushed at once so that a follower sees it."""
@@ -26,9 +28,12 @@ class EventLog:
         Args:
             event: its kind: `started`, `progress`, `epoch`, `checkpoint`, `batch_size_reduced`, `finished`, `failed` ….
             fields: JSON-serialisable values.
+
+        Raises:
+            DiskFullError: nothing more fits on the disk.
         """
         line = json.dumps({"time": round(time.time(), 3), "event": event, **fields}, ensure_ascii=False)
-        with self.path.open("a", encoding="utf-8") as stream:
+        with disk_may_be_full(self.path), self.path.open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")
 
     def _end_torn_line(self) -> None:

@@ -40,7 +40,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
         OSError: the folder cannot be written; `path` is then untouched.
     """
     path = Path(path)
-    try:
+    with disk_may_be_full(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_left_over(path.parent)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{_OWN_PREFIX}{os.getpid()}-", suffix=path.suffix)
@@ -56,14 +56,25 @@ def replacing(path: Path | str) -> Iterator[Path]:
             _sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def disk_may_be_full(path: Path) -> Iterator[None]:
+    """Turn the operating system's "no space left", met while `path` is written, into an error that says what to do.
+
+    Raises:
+        DiskFullError: nothing more fits on the disk.
+    """
+    try:
+        yield
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            free = shutil.disk_usage(path.parent).free
-            raise DiskFullError(
-                f"The disk is full: {path} cannot be written, {free} bytes are free there. What was there before is "
-                "untouched. Make room and run the same command again."
-            ) from error
-        raise
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        free = shutil.disk_usage(path.parent).free
+        raise DiskFullError(
+            f"The disk is full: {path} cannot be written, {free} bytes are free there. What was there before is "
+            "untouched. Make room and run the same command again."
+        ) from error
 
 
 def write_bytes(path: Path | str, content: bytes) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from automl_images.core.events import read_events
 from automl_images.sweep.trials import DEFAULT_RECIPE, EVENTS, WEIGHTS, TrialOutcome
 
-CHECKPOINTS = "checkpoints"
+CANDIDATES, CHECKPOINTS = "candidates", "checkpoints"
 PROBED = "probed"
 """The event of a job's log that tells how long AutoMode's probes took."""
 KEPT = 2
@@ -104,7 +104,7 @@ def make_room(outcomes: Sequence[TrialOutcome], disk_bytes: int | None, running:
     ranked = sorted(outcomes, key=lambda o: (-_score(o), o.number))
     losers = [outcome for outcome in ranked[KEPT:] if outcome.recipe != DEFAULT_RECIPE]
     changed = []
-    for name in (CHECKPOINTS, WEIGHTS):
+    for name in (CANDIDATES, CHECKPOINTS, WEIGHTS):
         for outcome in reversed(losers):
             path = outcome.folder / name
             if size <= disk_bytes or not path.exists():

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl_images.core.errors import Interrupted, SettingsError, TrainingError
+from automl_images.core.errors import DiskFullError, Interrupted, SettingsError, TrainingError
 from automl_images.core.events import EventFollower, EventLog
 from automl_images.core.failpoints import failpoint
 from automl_images.core.tracking import Tracker
@@ -87,6 +87,7 @@ class TrialController:
 
         Raises:
             Interrupted: the user stopped the run; running trials have saved their state.
+        DiskFullError: nothing more fits on the disk; the same command goes on.
             TrainingError: trial after trial died of the same cause before any came to a result.
         """
         self._tell("job_started", trials=self.budget.trials)
@@ -258,6 +259,9 @@ class TrialController:
         if self._signals.count and not finished:
             self.tracker.end(running.run_id, "Canceled")  # stays open in the study: the same command goes on with it
             return
+        if not finished and outcomes.disk_is_full(folder, exit_code):
+            self.tracker.end(running.run_id, "Canceled")  # stays open, too
+            raise DiskFullError(f"{running.label}: {outcome.note}")
         died = not finished and outcomes.may_pass(folder)
         if died and not self._ending and outcomes.deaths(folder) < MOST_RETRIES:
             self._retry(running, outcome)

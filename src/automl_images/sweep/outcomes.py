@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from automl_images.core.errors import TrainingError
+from automl_images.core.errors import DiskFullError, TrainingError
 from automl_images.core.events import read_events
 from automl_images.core.files import read_json
 from automl_images.sweep.trials import CONSOLE, EVENTS, STOP, TrialOutcome, TrialRequest
@@ -80,6 +80,14 @@ def concerns_all(folder: Path) -> bool:
     """Tell whether what the program refused would be refused in other trials too: anything but its own training."""
     failures = _failures(read_events(folder / EVENTS))
     return bool(failures) and failures[-1]["kind"] != TrainingError.__name__
+
+
+def disk_is_full(folder: Path, exit_code: int | None) -> bool:
+    """Tell whether the trial ended because nothing more fits on the disk, which no other trial can change."""
+    failures = _failures(read_events(folder / EVENTS))
+    return exit_code == DiskFullError.exit_code or (
+        exit_code is not None and bool(failures) and failures[-1]["kind"] == DiskFullError.__name__
+    )
 
 
 def deaths(folder: Path) -> int:

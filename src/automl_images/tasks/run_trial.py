@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-from automl_images.core.errors import AutoMLImagesError, DataError
+from automl_images.core.errors import AutoMLImagesError, DataError, DiskFullError
 from automl_images.core.events import EventLog
 from automl_images.core.files import write_json
 from automl_images.core.types import Table
@@ -44,7 +44,8 @@ def run(folder: Path) -> None:
         try:
             learner = _prepare(request, folder, events)
         except AutoMLImagesError as error:
-            events.write("failed", kind=type(error).__name__, reason=str(error), is_final=True)
+            with contextlib.suppress(DiskFullError):
+                events.write("failed", kind=type(error).__name__, reason=str(error), is_final=True)
             raise
         settings = TrainingSettings.from_hyperparameters(request.hyperparameters)
         train(learner, settings, folder, events=events, stop=(folder / STOP).is_file)

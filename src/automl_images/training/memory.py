@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 
-from automl_images.core.errors import TrainingError
+from automl_images.core.errors import MemoryExhaustedError
 
 T = TypeVar("T")
 
@@ -43,10 +43,10 @@ def smaller(parts: int, largest_batch: int, what: str) -> int:
         what: name of the batch size's hyper-parameter.
 
     Raises:
-        TrainingError: the pieces are single images already.
+        MemoryExhaustedError: the pieces are single images already.
     """
     if parts >= largest_batch:
-        raise TrainingError(
+        raise MemoryExhaustedError(
             f"Memory does not suffice for a single image ({what} was cut from {largest_batch} to 1). Use smaller "
             "images, a smaller model, mixed precision, or a device with more memory."
         )

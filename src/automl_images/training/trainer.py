@@ -10,12 +10,13 @@ Epochs are counted from 1. After a resume the events of repeated epochs come aga
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from automl_images.core.errors import AutoMLImagesError, Interrupted, TrainingError
+from automl_images.core.errors import AutoMLImagesError, DiskFullError, Interrupted, TrainingError
 from automl_images.core.events import EventLog
 from automl_images.training.interruption import Interruption
 from automl_images.training.learner import Learner
@@ -76,5 +77,6 @@ def train(
         raise
     except Exception as error:
         is_final = isinstance(error, AutoMLImagesError)  # ours come again with the same input; a surprise may not
-        events.write("failed", kind=type(error).__name__, reason=str(error), is_final=is_final)
+        with contextlib.suppress(DiskFullError):  # the log's disk may be the full one
+            events.write("failed", kind=type(error).__name__, reason=str(error), is_final=is_final)
         raise

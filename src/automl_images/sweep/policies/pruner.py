@@ -42,7 +42,7 @@ class PolicyPruner(BasePruner):
         trials = study.get_trials(deepcopy=False, states=_COUNTED)
         curves = [_curve(other, sign) for other in trials if other.number != trial.number]
         best, limit = own.best(last), self.policy.limit(own, [curve for curve in curves if curve.values], last)
-        if not best < limit:
+        if not best < limit or math.isclose(best, limit, rel_tol=1e-9, abs_tol=1e-12):  # 0.6 is no less than 0.8 - 0.2
             return ""
         relation = f"{sign * best:.4g} {'<' if sign > 0 else '>'} {sign * limit:.4g}"
         return f"stopped by {self.policy.options.type} at epoch {last}: {relation}"
