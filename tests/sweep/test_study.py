@@ -13,10 +13,11 @@ import psutil
 import pytest
 from fake_trials import sweep
 
-from automl_images.core.errors import JobError
+from automl_images.core.errors import BusyError, JobError
 from automl_images.sweep import patience
+from automl_images.sweep import study as study_module
 from automl_images.sweep.patience import patiently
-from automl_images.sweep.study import STUDY_FILE, JobStudy
+from automl_images.sweep.study import STUDY_FILE, Holder, JobStudy
 
 
 def test_a_locked_study_is_waited_for(tmp_path):
@@ -127,3 +128,41 @@ def test_a_holder_whose_number_another_process_has_now_does_not_hold(tmp_path):
     study._study.set_user_attr("holder", {**left, "process": alive.pid, "started": alive.create_time()})
     with pytest.raises(JobError, match="being run by process 1"):
         JobStudy(tmp_path, "job", None)
+
+
+def machine(monkeypatch, name):
+    """Let this process be one of another machine from now on."""
+    monkeypatch.setattr(study_module.platform, "node", lambda: name)
+
+
+def test_who_was_silent_while_another_took_over_gives_way_and_takes_nothing_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(study_module, "BEAT_SECONDS", 0.05)
+    machine(monkeypatch, "a")
+    silent = JobStudy(tmp_path, "job", None)
+    machine(monkeypatch, "b")
+    other = JobStudy(tmp_path, "job", None)  # "a" does not beat for three beats
+    time.sleep(0.1)
+    with pytest.raises(BusyError, match=r"taken over by process .* on b"):
+        silent.beat()
+    silent.close()
+    other.beat()
+
+
+def test_of_two_that_begin_at_the_same_moment_one_holds(tmp_path, monkeypatch):
+    """Both look while nobody holds; the later one's name stands there when the earlier looks again."""
+    machine(monkeypatch, "a")
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    study = JobStudy(tmp_path, "job", url)
+    study.close()
+    found = []
+
+    def other_begins(_):
+        monkeypatch.setattr(study_module.time, "sleep", lambda _: None)
+        machine(monkeypatch, "b")
+        found.append(Holder(study._study, "job", is_shared=True))
+
+    monkeypatch.setattr(study_module.time, "sleep", other_begins)
+    monkeypatch.setattr(Holder, "_is_alive", lambda *_: False)
+    with pytest.raises(BusyError, match=r"taken over by process .* on b"):
+        Holder(study._study, "job", is_shared=True)
+    found[0].beat()

@@ -195,7 +195,7 @@ def _inferred(word: str) -> Any:
     for kind in (int, float):
         try:
             return kind(word)
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
     return {"True": True, "False": False}.get(word, word)
 

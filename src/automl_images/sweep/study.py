@@ -34,6 +34,8 @@ STUDY_FILE = "study.db"
 CONFIGURATION, STATUS, NOTE = "configuration", "status", "note"
 _HOLDER = "holder"
 BEAT_SECONDS = 5.0
+SETTLING_SECONDS = 1.0
+"""After which a process looks whether another began at the same moment; far longer than reading and writing take."""
 OPENING_PATIENCE = 30.0
 """Seconds: at the start a person waits, and a wrong address is likelier than an outage."""
 LOG = logging.getLogger(__name__)
@@ -192,7 +194,8 @@ class Holder:
     """Keeps a second controller, also of another machine, from writing the same study.
 
     The holder writes a counter every few seconds. Whoever wants the study watches it: a counter that moves is alive.
-    No clocks are compared, so clocks may differ and jump.
+    No clocks are compared, so clocks may differ and jump. Who was silent too long, or began at the same moment as
+    another, finds the other's name in the place of its own and gives way.
 
     Args:
         study: to be held.
@@ -206,23 +209,39 @@ class Holder:
         name_of_process = f"process {os.getpid()} on {platform.node()}"
         self._me = {"name": name_of_process, "host": platform.node(), "process": os.getpid(), "started": started}
         self._count, self._beaten = 0, 0.0
+        self._name = name
         found = self._found()
         if found and self._is_alive(found):
             raise BusyError(
                 f"Job {name} is being run by {found['name']}. Wait for it, stop it, or give another job_name."
             )
+        self._write({**self._me, "count": 0})
+        if is_shared:
+            time.sleep(SETTLING_SECONDS)
         self.beat()
 
     def beat(self) -> None:
-        """Move the counter, at most every `BEAT_SECONDS`."""
+        """Move the counter, at most every `BEAT_SECONDS`.
+
+        Raises:
+            BusyError: another process has taken the study over.
+        """
         if time.monotonic() - self._beaten < BEAT_SECONDS and self._count:
             return
+        found = self._found()
+        if not self._is_me(found):
+            other = found["name"] if found else "another process, which has ended"
+            raise BusyError(
+                f"Job {self._name} was taken over by {other} while this process was silent or began at the same "
+                "moment. Its running trials have saved their state."
+            )
         self._count, self._beaten = self._count + 1, time.monotonic()
         self._write({**self._me, "count": self._count})
 
     def release(self) -> None:
-        """Say that nobody holds the study."""
-        self._write(None)
+        """Say that nobody holds the study, unless another does."""
+        if self._is_me(self._found()):
+            self._write(None)
 
     def _write(self, value: Any) -> None:
         patiently(lambda: self._study.set_user_attr(_HOLDER, value))
@@ -230,9 +249,12 @@ class Holder:
     def _found(self) -> dict[str, Any] | None:
         return patiently(lambda: self._study.user_attrs).get(_HOLDER)
 
+    def _is_me(self, found: Mapping[str, Any] | None) -> bool:
+        return found is not None and {**found, "count": 0} == {**self._me, "count": 0}
+
     def _is_alive(self, found: Mapping[str, Any]) -> bool:
         """Look for the process where it is of this machine, else watch the counter for three beats."""
-        if {**found, "count": 0} == {**self._me, "count": 0}:
+        if self._is_me(found):
             return False
         if found["host"] == platform.node():
             if _runs(found["process"], found.get("started")):
