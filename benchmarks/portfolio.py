@@ -140,7 +140,8 @@ def ranking(results: pd.DataFrame) -> list[str]:
     """
     if results.empty:
         return []
-    table = results.pivot_table(index="recipe", columns="data", values="metric").fillna(0.0)
+    table = results.pivot_table(index="recipe", columns="data", values="metric")
+    table = table.fillna(table.min())  # what was not measured on a set counts as the worst that was
     regret = table.max() - table
     picked: list[str] = []
     loss = regret.max()

@@ -60,6 +60,8 @@ class JobHooks:
         """Check, before any data is read, the places of results, and the models of a job that reads data or trains."""
         check_places(pipeline, catalog, self._tracker.file if self._tracker else None)
         for task in _tasks_of(pipeline):
+            if pipeline.all_outputs() & {f"{task}.{name}" for name in ("annotations", "training_data", "trials")}:
+                catalog.load(f"{task}.jobs").hold()
             if pipeline.all_outputs() & {f"{task}.annotations", f"{task}.trials"}:
                 from automl_images.jobs.before_start import check_models  # torch is loaded for those who need it
 

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from automl_images.core.errors import Interrupted, JobError, SettingsError, TrainingError
+from automl_images.core.errors import BusyError, Interrupted, JobError, SettingsError, TrainingError
 from automl_images.jobs.store import JobStore
 
 
@@ -54,6 +54,23 @@ def test_a_job_that_another_process_runs_is_not_run_twice(tmp_path):
         other.kill()
         other.wait()
     assert JobStore(tmp_path).open("same", None, {})[0].name == "night"
+
+
+def test_the_folder_of_a_process_that_runs_a_job_is_not_for_another_job(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from automl_images.jobs.store import JobStore;"
+        f"JobStore(Path({str(tmp_path)!r})).hold(); print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(BusyError, match=f"is being run by process {other.pid} .*a data_root of its own"):
+            JobStore(tmp_path).hold()
+        other.kill()
+        other.wait()
+    JobStore(tmp_path).hold()
+    JobStore(tmp_path).hold()  # the same process may run one job after another
 
 
 def test_how_a_job_ends_is_recorded(tmp_path):

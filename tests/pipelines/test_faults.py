@@ -146,7 +146,7 @@ def test_a_second_run_of_the_job_is_told_who_holds_it(project):
         time.sleep(0.05)
     code, output = finish(project)
     assert code == 75
-    assert f"Job night is being run by process {first.pid}" in output
+    assert f"is being run by process {first.pid}" in output
     assert "Traceback" not in output
     output, _ = first.communicate(timeout=600)
     assert_whole(project, output)

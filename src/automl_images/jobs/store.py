@@ -110,6 +110,14 @@ class JobStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def hold(self) -> None:
+        """Keep other processes from running any job of the task here, whose tables and results this one writes.
+
+        Raises:
+            BusyError: another process does; the message names it.
+        """
+        _hold(self.folder, f"Another job in {self.folder}", "give this run a data_root of its own")
+
     def jobs(self) -> list[Job]:
         """Return all jobs, newest first."""
         records = [self.get(path.parent.name) for path in self.folder.glob(f"*/{RECORD}")]
@@ -138,7 +146,7 @@ class JobStore:
             JobError: it belongs to a job that failed or has other parameters or data, or another process runs the job.
         """
         job, sentence = self._choose(fingerprint, None if name is None else str(name), about)
-        _hold(job)
+        _hold(job.folder, f"Job {job.name}", "give another job_name")
         job.set_status("Running")
         return job, sentence
 
@@ -203,15 +211,16 @@ def check_name(name: str) -> None:
         )
 
 
-def _hold(job: Job) -> None:
-    """Keep others from running the job as long as this process lives; the system lets go when it ends, however.
+def _hold(folder: Path, what: str, way_out: str) -> None:
+    """Keep others from what lies in a folder as long as this process lives; the system lets go when it ends, however.
 
     Raises:
-        JobError: another process runs it.
+        BusyError: another process holds it.
     """
-    path = job.folder / LOCK
+    path = folder / LOCK
     if path in _HELD or fcntl is None:
         return
+    folder.mkdir(parents=True, exist_ok=True)
     stream = path.open("a+", encoding="utf-8")
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -219,9 +228,7 @@ def _hold(job: Job) -> None:
         stream.seek(0)
         owner = stream.read().strip() or "another process"
         stream.close()
-        raise BusyError(
-            f"Job {job.name} is being run by {owner}. Wait for it, stop it, or give another job_name."
-        ) from None
+        raise BusyError(f"{what} is being run by {owner}. Wait for it, stop it, or {way_out}.") from None
     stream.truncate(0)
     stream.write(f"process {os.getpid()} on {platform.node()}")
     stream.flush()
