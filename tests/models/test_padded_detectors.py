@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from torch import nn
 from torchvision.ops import box_iou
 
 from automl_images.models.catalogue import MODELS, build_model
@@ -66,6 +67,9 @@ def test_losses_are_finite_and_reach_every_weight_without_objects_too(family, bu
     if family == "sparse_rcnn":  # boxes of many sizes, so that every level of the pyramid is pooled
         model.proposals.weight.data[:, 2:] = torch.linspace(0.1, 5, 12)[:, None]
     model.train()
+    for norm in model.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.ones_(norm.weight)  # residual blocks begin as identity, which lets no gradient into them at first
     for chosen in (targets, [targets[2]] * 3):
         model.zero_grad()
         losses = model(images, chosen)
