@@ -1,3 +1,4 @@
+import contextlib
 import subprocess
 import sys
 
@@ -40,35 +41,36 @@ def test_a_name_is_not_used_for_other_work(tmp_path):
         store.open("b", "night-run", {"data": "y", "task": "t"})
 
 
-def test_a_job_that_another_process_runs_is_not_run_twice(tmp_path):
+@contextlib.contextmanager
+def another_process(folder, call):
+    """A process that holds what `call` on the store of the folder holds, until it is killed; gives its number."""
     code = (
-        "import sys, time; from pathlib import Path; from automl_images.jobs.store import JobStore;"
-        f"JobStore(Path({str(tmp_path)!r})).open('same', 'night', {{}}); print('held', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from automl_images.jobs.store import JobStore;"
+        f"JobStore(Path({str(folder)!r})).{call}; print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(JobError, match=f"being run by process {other.pid}"):
-            JobStore(tmp_path).open("same", None, {})
+        yield other.pid
         other.kill()
-        other.wait()
+
+
+def test_a_job_that_another_process_runs_is_not_run_twice(tmp_path):
+    with (
+        another_process(tmp_path, "open('same', 'night', {})") as number,
+        pytest.raises(JobError, match=f"being run by process {number}"),
+    ):
+        JobStore(tmp_path).open("same", None, {})
     assert JobStore(tmp_path).open("same", None, {})[0].name == "night"
 
 
 def test_the_folder_of_a_process_that_runs_a_job_is_not_for_another_job(tmp_path):
-    code = (
-        "import sys; from pathlib import Path; from automl_images.jobs.store import JobStore;"
-        f"JobStore(Path({str(tmp_path)!r})).hold(); print('held', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as other:
-        assert other.stdout.readline() == "held\n"
-        with pytest.raises(BusyError, match=f"is being run by process {other.pid} .*a data_root of its own"):
-            JobStore(tmp_path).hold()
-        other.kill()
-        other.wait()
+    with (
+        another_process(tmp_path, "hold()") as number,
+        pytest.raises(BusyError, match=f"is being run by process {number} .*a data_root of its own"),
+    ):
+        JobStore(tmp_path).hold()
     JobStore(tmp_path).hold()
     JobStore(tmp_path).hold()  # the same process may run one job after another
 
