@@ -179,8 +179,12 @@ FAMILIES = (
     _learns_by_heart("mmd-3x-deformable-detr_refine_twostage_r50_16xb2-50e_coco", 0.15, **SQUARE),
     _learns_by_heart("maskrcnn_resnet18_fpn", 0.75, number_of_epochs=15, **SIDES),
     _learns_by_heart("mmd-3x-mask-rcnn_swin-t-p4-w7_fpn_1x_coco", 0.25, **SQUARE),
-    _learns_classes("transformers-vit", 0.7, "vit", few=FEW),
+    *(_learns_classes(f"transformers-{kind}", 0.7, kind, few=FEW) for kind in ("vit", "deit", "beit", "swinv2")),
+    _learns_by_heart("transformers-detr", 0.15, "detr", **TINY),
+    _learns_by_heart("transformers-rt_detr", 0.15, "rt_detr", **TINY),
     _learns_by_heart("transformers-rt_detr_v2", 0.15, "rt_detr_v2", **TINY),
+    _learns_by_heart("transformers-d_fine", 0.15, "d_fine", **TINY),
+    _learns_by_heart("transformers-maskformer", 0.3, "maskformer", **TINY),
     _learns_by_heart("transformers-mask2former", 0.3, "mask2former", **TINY),
 )
 """A case for every family that has no pretrained weights at hand, from random ones, with small images."""

@@ -92,14 +92,14 @@ def test_what_takes_more_memory_than_there_is_is_left_out_but_the_default():
     ]
 
 
-def test_epochs_are_those_of_the_recipe_that_was_drawn_though_the_default_is_part_of_it():
+def test_time_is_that_of_the_recipe_that_was_drawn_though_the_default_is_part_of_it():
     default, larger = candidate("default"), candidate("default", seconds_an_image=1)
     larger = dataclasses.replace(larger, name="larger", configuration={**larger.configuration, "min_size": 480})
     plan = make_plan([default, larger], FACTS, 5, 1, None)
     drawn = {**larger.configuration, "learning_rate": 0.01, "number_of_epochs": 10}
-    assert plan.epochs_for(drawn, 900.0) == 6  # (900 / 1.15 - 5) / 120
+    assert plan.minutes_for(drawn, 905.0) == 15.0  # 1.15 * 1205 s are more; 5 s go into the start
     drawn.pop("min_size")
-    assert plan.epochs_for(drawn, 900.0) == 10
+    assert plan.minutes_for(drawn, 905.0) is None  # 1.15 * 125 s
 
 
 def test_no_more_recipes_than_trials():
@@ -112,12 +112,16 @@ def test_a_plan_is_kept_as_json():
     assert AutoModePlan.from_dict(plan.as_dict()) == plan
 
 
-def test_late_trials_get_the_epochs_that_fit():
+def test_trials_follow_the_clock_where_time_is_short():
     plan = make_plan([candidate("default"), candidate("slow", 0.2)], FACTS, 5, 1, None)
     slow = {"model_name": "efficientnet_lite0", "layers_to_freeze": 4, "learning_rate": 0.01, "number_of_epochs": 10}
-    assert plan.epochs_for(slow, None) == 10
-    assert plan.epochs_for(slow, 150.0) == 5  # (150 / 1.15 - 5) / 24
-    assert plan.epochs_for(slow, 10.0) == 3
+    needed = 1.15 * (5 + 10 * 24)
+    assert plan.minutes_for(slow, None) is None
+    assert plan.minutes_for(slow, 1.5 * needed) is None
+    assert plan.minutes_for(slow, 1.4 * needed) == pytest.approx((1.4 * needed - 5) / 60, abs=0.005)
+    assert plan.minutes_for(slow, 5.0) == 0.01
+    unknown = dataclasses.replace(plan.recipes[0], seconds_per_epoch=None)
+    assert AutoModePlan((unknown,), 600.0).minutes_for(unknown.configuration | {"number_of_epochs": 3}, 600.0) == 9.92
     assert plan.least_seconds() == pytest.approx(1.15 * (5 + 4 * 12))
 
 

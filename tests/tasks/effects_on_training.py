@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from tiny_learner import ScriptedLearner, TinyImages, TinyLearner
 from torch import optim
 
 from automl_images.core.errors import SettingsError
+from automl_images.training import run as training_run
 
 FLAT = {"learning_rate_scheduler": "step", "step_lr_step_size": 100, "ema": False}
 """The same learning rate in all steps."""
@@ -67,6 +70,33 @@ def _number_of_epochs(folder):
     assert run.result.epochs == 2
     assert [event["epoch"] for event in run.told("epoch")] == [1, 2]
     assert len(run.steps) == 2 * 6
+
+
+class Timed(TinyLearner):
+    """Its clock goes on by a second with each training step and by three with each evaluation."""
+
+    now = 0.0
+
+    def losses(self, model, batch):
+        self.now += model.training
+        return super().losses(model, batch)
+
+    def metrics(self, predictions, truths):
+        self.now += 3
+        return super().metrics(predictions, truths)
+
+
+@effect("max_training_minutes")
+def _max_training_minutes(folder):
+    learner = Timed()
+    with mock.patch.object(training_run, "time", SimpleNamespace(monotonic=lambda: learner.now)):
+        run = trained(folder, learner, number_of_epochs=100, learning_rate=0.1, max_training_minutes=0.55)
+    assert learner.now == 33  # of 33 seconds: three epochs of 6 + 3, then 3 steps and the last evaluation
+    assert (run.result.status, run.result.epochs, len(run.steps)) == ("completed", 4, 21)
+    assert [("metrics" in event) for event in run.told("epoch")] == [True] * 4
+    assert run.rates[-1] < 0.03 * 0.1 < 0.09 < max(run.rates)
+    assert run.told("epoch")[2]["eta_seconds"] == 6
+    assert trained(folder, number_of_epochs=2, max_training_minutes=60).result.epochs == 2
 
 
 @effect("training_batch_size")

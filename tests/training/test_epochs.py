@@ -31,6 +31,17 @@ def test_time_left_counts_steps_and_evaluations():
     assert pace.seconds_left(Standing(epoch=4), 10, given) == 0
 
 
+def test_time_used_leaves_time_for_the_last_evaluation():
+    pace, given = Pace(), settings(max_training_minutes=2)
+    assert pace.time_used(1e9, settings()) == 0
+    assert pace.time_used(60, given) == 0.5
+    pace.add_evaluation(30.0)
+    assert pace.time_used(60, given) == pytest.approx(60 / 90)
+    assert pace.time_used(100, given) == 1
+    pace.add_evaluation(500.0)
+    assert pace.time_used(0, given) == 1
+
+
 def test_lines():
     event = {"event": "progress", "epoch": 3, "epochs": 15, "step": 40, "steps": 120}
     assert progress_line(event | {"images_per_second": 11.61, "eta_seconds": 754}) == (

@@ -34,3 +34,11 @@ def test_step_counts_epochs():
     given = settings(learning_rate_scheduler="step", step_lr_gamma=0.1, step_lr_step_size=2)
     factors = [learning_rate_factor(given, epoch * 7 + 6, 7) for epoch in range(6)]
     assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_the_schedule_follows_whichever_of_steps_and_time_is_ahead():
+    given = settings(number_of_epochs=6, warmup_cosine_lr_warmup_epochs=2, max_training_minutes=1)
+    assert learning_rate_factor(given, 30, 10, time_used=0.2) == learning_rate_factor(given, 30, 10)
+    assert learning_rate_factor(given, 5, 10, time_used=0.75) == learning_rate_factor(given, 45, 10)
+    steps = settings(number_of_epochs=6, learning_rate_scheduler="step", step_lr_gamma=0.1, step_lr_step_size=2)
+    assert learning_rate_factor(steps, 5, 10, time_used=0.7) == pytest.approx(0.01)

@@ -143,12 +143,27 @@ class Pace:
         self.evaluations += 1
 
     def seconds_left(self, standing: Standing, steps_per_epoch: int, settings: TrainingSettings) -> float | None:
-        """Return an estimate for the rest of all epochs (early stopping may end sooner); None before the first step."""
+        """Return an estimate for the rest of all epochs; None before the first step.
+
+        Early stopping and a limit of time may end them sooner.
+        """
         if self.steps == 0:
             return None
         epochs = range(standing.epoch, settings.number_of_epochs)
         steps = len(epochs) * steps_per_epoch - standing.step
         evaluations = sum(is_due(epoch, settings.evaluation_frequency, settings) for epoch in epochs)
-        left = steps * self.step_seconds / self.steps
-        left += evaluations * self.evaluation_seconds / max(1, self.evaluations)
-        return round(left, 1)
+        return round(steps * self.step_seconds / self.steps + evaluations * self._evaluation, 1)
+
+    def time_used(self, seconds: float, settings: TrainingSettings) -> float:
+        """Return the share of the time for training steps that `seconds` are, in [0, 1]; 0 without a limit.
+
+        Time for a last evaluation is set aside once one was made.
+        """
+        if settings.max_training_minutes is None:
+            return 0.0
+        limit = 60.0 * settings.max_training_minutes - self._evaluation
+        return min(1.0, seconds / limit) if limit > 0 else 1.0
+
+    @property
+    def _evaluation(self) -> float:
+        return self.evaluation_seconds / max(1, self.evaluations)

@@ -123,15 +123,15 @@ class TrainingRun:
         if standing.ended and standing.best_epoch is not None:
             self._save()
             return
-        begun = time.monotonic()
-        if standing.ended or is_due(standing.epoch, settings.evaluation_frequency, settings):
+        begun, time_is_up = time.monotonic(), self._time_is_up
+        if standing.ended or time_is_up or is_due(standing.epoch, settings.evaluation_frequency, settings):
             fields |= self._evaluate()
             self._pace.add_evaluation(time.monotonic() - begun)
         if standing.ended is None:
-            standing.ended = how_it_ends(standing, settings)
+            standing.ended = "completed" if time_is_up or self._time_is_up else how_it_ends(standing, settings)
             standing.begin_next_epoch()
         fields["seconds"] = round(fields["seconds_training"] + time.monotonic() - begun, 2)
-        self._announcer.tell_epoch(**fields, eta_seconds=self._pace.seconds_left(standing, self._steps, settings))
+        self._announcer.tell_epoch(**fields, eta_seconds=self._seconds_left())
         if standing.ended or standing.epoch % settings.checkpoint_frequency == 0:
             self._save()
 
@@ -141,7 +141,7 @@ class TrainingRun:
         self._order.epoch, self._order.first_batch = standing.epoch, standing.step
         self._stepper.train_mode()
         batches = iter(self._loader) if standing.step < self._steps else iter(())
-        while standing.step < self._steps and standing.ended is None:
+        while standing.step < self._steps and standing.ended is None and not self._time_is_up:
             self._interruption.check()
             begun, first = time.monotonic(), standing.step
             group = self._next_group(batches)
@@ -176,7 +176,9 @@ class TrainingRun:
             self._smaller_training(max(len(batch) for batch in usable))
         done = standing.epoch * self._steps + standing.step
         failpoint(f"training:step:{done}")
-        self._rate = stepper.change_weights(learning_rate_factor(self._settings, done - 1, self._steps))
+        self._rate = stepper.change_weights(
+            learning_rate_factor(self._settings, done - 1, self._steps, self._time_used())
+        )
         self._watch.add(standing, loss, [name for batch in usable for name in batch.image_ids])
 
     def _smaller_training(self, images: int) -> None:
@@ -241,6 +243,21 @@ class TrainingRun:
     def _seconds(self) -> float:
         return self._standing.seconds + time.monotonic() - self._begun
 
+    def _time_used(self) -> float:
+        return self._pace.time_used(self._seconds(), self._settings)
+
+    @property
+    def _time_is_up(self) -> bool:
+        return self._time_used() == 1.0
+
+    def _seconds_left(self) -> float | None:
+        """Return the seconds until the last epoch is done, or until time is up where that comes first."""
+        left = self._pace.seconds_left(self._standing, self._steps, self._settings)
+        minutes = self._settings.max_training_minutes
+        if left is None or minutes is None:
+            return left
+        return max(0.0, min(left, round(60.0 * minutes - self._seconds(), 1)))
+
     def _tell_started(self, resumed: bool) -> None:
         settings, device, threads = self._settings, self._accelerator.device, torch.get_num_threads()
         if device.type == "cpu":
@@ -270,7 +287,7 @@ class TrainingRun:
             step=self._standing.step,
             steps=self._steps,
             images_per_second=meter.images_per_second,
-            eta_seconds=self._pace.seconds_left(self._standing, self._steps, self._settings),
+            eta_seconds=self._seconds_left(),
         )
 
     def _loaders(self) -> list[Loader]:

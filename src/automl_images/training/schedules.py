@@ -1,4 +1,4 @@
-"""The learning rate as a function of the batch's number: no state, hence nothing to restore.
+"""The learning rate as a function of how far training is: no state, hence nothing to restore.
 
 Source: specification, section G. Steps count batches, not changes of the weights. The first batch has rate 0, so with
 `gradient_accumulation_step` 1 the first change of the weights is none; on tiny sets (one or two batches an epoch)
@@ -12,27 +12,29 @@ import math
 from automl_images.training.settings import TrainingSettings
 
 
-def learning_rate_factor(settings: TrainingSettings, step: int, steps_per_epoch: int) -> float:
+def learning_rate_factor(settings: TrainingSettings, step: int, steps_per_epoch: int, time_used: float = 0.0) -> float:
     """Return what the peak learning rate is multiplied by.
 
     Args:
         settings: scheduler, its shape, and the number of epochs.
         step: number of the batch from the beginning of training, from 0.
         steps_per_epoch: batches in an epoch.
+        time_used: share of `max_training_minutes`, in [0, 1]; where it is ahead of the steps, the schedule follows it.
 
     Returns:
         A factor in [0, 1].
     """
     if settings.learning_rate_scheduler == "none":
         return 1.0
-    if settings.learning_rate_scheduler == "step":
-        return settings.step_lr_gamma ** (step // steps_per_epoch // settings.step_lr_step_size)
-    warmup = settings.warmup_cosine_lr_warmup_epochs * steps_per_epoch
     total = settings.number_of_epochs * steps_per_epoch
-    return warmup_cosine(step, warmup, total, settings.warmup_cosine_lr_cycles)
+    position = max(step, time_used * total)
+    if settings.learning_rate_scheduler == "step":
+        return settings.step_lr_gamma ** (position // steps_per_epoch // settings.step_lr_step_size)
+    warmup = settings.warmup_cosine_lr_warmup_epochs * steps_per_epoch
+    return warmup_cosine(position, warmup, total, settings.warmup_cosine_lr_cycles)
 
 
-def warmup_cosine(step: int, warmup: int, total: int, cycles: float) -> float:
+def warmup_cosine(step: float, warmup: int, total: int, cycles: float) -> float:
     """Return a linear rise over `warmup` steps, then `cycles` waves of a cosine up to step `total`."""
     if step < warmup:
         return step / max(1, warmup)

@@ -24,6 +24,7 @@ class TrainingSettings:
     """
 
     number_of_epochs: int
+    max_training_minutes: float | None
     training_batch_size: int
     validation_batch_size: int
     gradient_accumulation_step: int

@@ -90,6 +90,15 @@ ADDITIONS: tuple[Hyperparameter, ...] = (
         ours=True,
     ),
     Hyperparameter(
+        "max_training_minutes",
+        "float",
+        "Minutes after which training ends, its last evaluation included; the learning rate falls as fast as the time "
+        "runs out. Not set: number_of_epochs alone says when. AutoMode sets it where time is short.",
+        None,
+        minimum=0.01,
+        ours=True,
+    ),
+    Hyperparameter(
         "soup",
         "int",
         "Average the weights of up to so many of the best epochs where that is better; 1: the best epoch alone.",

@@ -1,7 +1,8 @@
 """What AutoMode will try: which recipes fit the time, with how many epochs, and what is searched after them.
 
-Blind to tasks. A probe (`probe.py`) has measured each model; from that follow seconds an epoch, and from those the
-epochs that every recipe can have. The plan is kept with the job, so that a resumed one goes on with the same plan.
+Blind to tasks. A probe (`probe.py`) has measured each model; from that follow seconds an epoch, and from those about
+how many epochs every recipe can have. That is a guess: where time is short, a trial is told how much of it there is,
+and its schedule follows the clock. The plan is kept with the job, so that a resumed one goes on with the same plan.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from automl_images.sweep.automode.portfolio import DataFacts
 from automl_images.sweep.automode.probe import Probe
 from automl_images.sweep.space import SearchSpace
 
-LEAST_EPOCHS = 3
+LEAST_EPOCHS, LEAST_MINUTES = 3, 0.01
 LEAST_SHARE = 0.4
 """A recipe that would get less than this share of its epochs is left out rather than half trained."""
 MARGIN = 1.15
 """Predictions are multiplied by it: machines are shared, and late epochs are rarely faster than the probe."""
+SHORT = 1.5
+"""Time is short when there is less than so many times what is predicted; a trial's schedule then follows the clock."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,8 +52,8 @@ class PlannedRecipe:
     """A recipe and what becomes of it.
 
     Attributes:
-        epochs: that it gets; 0: it is left out.
-        epochs_asked: that it would have with time enough.
+        epochs: that it is predicted to come to; 0: it is left out.
+        epochs_asked: that it has with time enough.
         seconds_per_epoch, startup_seconds: predicted, without margin; None: unknown.
         memory_bytes: peak of the probe's process, on the GPU where there is one; None: unknown.
         reason: why it is left out or shortened.
@@ -129,15 +132,15 @@ class AutoModePlan:
         """Return the recipe that trial `trial_number` tries, or `search`."""
         return self.tried[trial_number].name if trial_number < len(self.tried) else "search"
 
-    def epochs_for(self, configuration: Mapping[str, Any], seconds_left: float | None) -> int:
-        """Return the epochs that fit into what is left of the time, at least `LEAST_EPOCHS`."""
+    def minutes_for(self, configuration: Mapping[str, Any], seconds_left: float | None) -> float | None:
+        """Return the minutes that a trial's schedule has to follow; None where there is time enough for all epochs."""
         matching = [recipe for recipe in self.tried if recipe.leads_to(configuration)]
         recipe = max(matching, key=lambda recipe: len(recipe.configuration))  # the default's is part of many others
-        planned = int(configuration["number_of_epochs"])
-        if seconds_left is None or not recipe.seconds_per_epoch:
-            return planned
-        fit = affordable_epochs(recipe.startup_seconds or 0.0, recipe.seconds_per_epoch, seconds_left)
-        return max(min(planned, LEAST_EPOCHS), min(planned, fit))
+        startup, per_epoch = recipe.startup_seconds or 0.0, recipe.seconds_per_epoch or math.inf
+        needed = predicted(startup, per_epoch, int(configuration["number_of_epochs"]))
+        if seconds_left is None or seconds_left >= SHORT * needed:
+            return None
+        return max(LEAST_MINUTES, round((seconds_left - startup) / 60, 2))
 
     def least_seconds(self) -> float:
         """Return how long the shortest trial that is worth beginning takes; 0 where the time is too short for any."""
@@ -172,7 +175,7 @@ class AutoModePlan:
         return cls(tuple(PlannedRecipe(**recipe) for recipe in values["recipes"]), values["budget_seconds"])
 
     def _branch(self, recipe: PlannedRecipe) -> dict[str, Any]:
-        return {**recipe.configuration, "number_of_epochs": recipe.epochs, **recipe.search}
+        return {**recipe.configuration, "number_of_epochs": recipe.epochs_asked, **recipe.search}
 
 
 def make_plan(
@@ -185,8 +188,8 @@ def make_plan(
 ) -> AutoModePlan:
     """Decide which candidates are tried and with how many epochs: in their order, each in the time that is left.
 
-    The default recipe is always tried, with the epochs that fit, one at least: a short training to its end is better
-    than the beginning of a long one, and both are better than none.
+    The default recipe is always tried, in the time that there is: a short schedule to its end is better than the
+    beginning of a long one, and both are better than none.
 
     Args:
         candidates: the default recipe first, then by rank.
@@ -260,7 +263,7 @@ def _planned(
 def _epochs_of_default(asked: int, fit: float) -> tuple[int, str]:
     """Return the epochs of the default recipe, of which `fit` are predicted to fit, and why.
 
-    Without margin: when the last epoch is cut off, little is lost, for the rate is low by then.
+    Without margin: its schedule follows the clock, so that it ends in time in any case.
     """
     epochs = min(asked, max(1, round(fit)))
     reason = "" if epochs == asked else f"shortened from {asked} epochs to fit the time"
