@@ -1,6 +1,7 @@
 """Every classifier of timm keeps the contract of `Classifier`."""
 
 import logging
+import math
 
 import numpy as np
 import onnxruntime
@@ -55,6 +56,13 @@ def train(model, steps, rate=1e-3):
         optimizer.step()
         history.append(loss.item())
     return history
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_new_heads_begin_with_the_loss_of_guessing(name):
+    """A loss far above it would spoil a pretrained backbone in the first steps."""
+    [loss] = train(built(name), steps=1)
+    assert loss == pytest.approx(math.log(3), abs=0.3)
 
 
 def test_both_tasks_have_the_names_of_the_specification():

@@ -334,7 +334,7 @@ def _ema(folder):
     run = trained(folder, **given | {"ema": True})
     average = run.steps[0].before
     for number, step in enumerate(run.steps, start=1):
-        share = 0.9999 * (1 - math.exp(-number / 2000))
+        share = 0.9999 * (1 - math.exp(-number / 6))  # six updates, see tests/training/test_ema.py
         average = {name: share * average[name] + (1 - share) * step.after[name] for name in average}
     close(run.kept, average)
     assert differ(run.kept, run.steps[-1].after)

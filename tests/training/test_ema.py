@@ -4,13 +4,23 @@ import pytest
 import torch
 from torch import nn
 
-from automl_images.training.ema import WeightAverage, decay
+from automl_images.training.ema import WeightAverage, decay, ramp
 
 
 def test_decay_ramp():
     assert decay(1) == pytest.approx(0.9999 * (1 - math.exp(-1 / 2000)))
     assert decay(500) == pytest.approx(0.2212, abs=1e-4)
     assert decay(100_000) == pytest.approx(0.9999)
+
+
+@pytest.mark.parametrize("updates", [60, 400, 1500])
+def test_in_short_trainings_the_average_reaches_over_the_last_tenth(updates):
+    assert 1 / (1 - decay(updates, ramp(updates))) == pytest.approx(updates / 10, rel=0.02)
+
+
+@pytest.mark.parametrize("updates", [20_000, math.inf])
+def test_in_long_trainings_the_ramp_is_that_of_the_specification(updates):
+    assert ramp(updates) == 2000
 
 
 def test_updates_by_hand():

@@ -182,8 +182,19 @@ def _convolutional(
 ) -> TimmClassifier:
     resize, crop, training = (hyperparameters[name] for name in SIZES)
     network = timm.create_model(timm_name, num_classes=len(classes))
+    _begin_without_opinion(network.get_classifier())
     preprocessing = _preprocessing(network, resize, crop, hyperparameters["whole_image"])
     return TimmClassifier(network, groups, classes, preprocessing, training)
+
+
+def _begin_without_opinion(head: nn.Linear) -> None:
+    """Give a new head small weights, as torchvision's networks have.
+
+    timm's are `1 / sqrt(classes)` wide in its EfficientNets: with four classes the first loss is 10 and more, and its
+    gradients spoil a pretrained backbone.
+    """
+    nn.init.normal_(head.weight, std=0.01)
+    nn.init.zeros_(head.bias)
 
 
 def _preprocessing(network: nn.Module, resize_size: int, crop_size: int, whole_image: bool) -> Preprocessing:

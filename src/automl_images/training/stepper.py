@@ -6,6 +6,7 @@ Knows batches and nothing of epochs, schedules, files or metrics: `run.py` calls
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,7 +39,7 @@ class Stepper:
         network = learner.model.to(self.accelerator.device)
         if self.accelerator.device.type in {"cpu", "cuda"}:  # a third less time on CPU, see docs/benchmarks.md
             network.to(memory_format=torch.channels_last)
-        self._average = WeightAverage(network) if settings.ema else None
+        self._average = WeightAverage(network, self._expected_updates()) if settings.ema else None
         self._peak_rate = peak_learning_rate(settings, self.accelerator.num_processes)
         optimizer = make_optimizer(network, settings, self.accelerator.num_processes)
         if settings.compile:
@@ -116,6 +117,12 @@ class Stepper:
         """Give the learner its network back as it was, without wrappers, with the weights of now."""
         self.accelerator.unwrap_model(self._model, keep_fp32_wrapper=False)
         self.accelerator.free_memory()
+
+    def _expected_updates(self) -> int:
+        """Return about how often the weights will change: images of one shape that train together may add a few."""
+        settings = self._settings
+        together = settings.training_batch_size * settings.gradient_accumulation_step * self.accelerator.num_processes
+        return settings.number_of_epochs * math.ceil(len(self._learner.training_set) / together)
 
     def _add_gradients(self, batches: Sequence[Batch]) -> Tensor:
         pieces = [piece for batch in batches for piece in (batch.split(self.parts) if self.parts > 1 else [batch])]
