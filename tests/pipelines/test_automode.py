@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 TASK = "image_classification"
 SMALL = {"training_crop_size": 32, "validation_crop_size": 32, "validation_resize_size": 40, "training_batch_size": 32}
@@ -17,24 +19,39 @@ RECIPES = [
 ]
 
 
-def test_recipes_are_probed_tried_in_order_and_judged_against_the_default(tmp_path):
-    conf = tmp_path / "conf"
+def run_automode(folder, limits, portfolio, **training_parameters):
+    """Run AutoMode with tiny images; return what kedro came to and the rows of trials.csv."""
+    conf = folder / "conf"
     shutil.copytree(ROOT / "conf", conf)
-    job = {
-        "limits": {"max_trials": 3, "timeout_minutes": 30},
-        "training_parameters": {**SMALL, "model_name": None, "number_of_epochs": 2, "number_of_workers": 0},
-    }
-    given = {TASK: job, "portfolio": {TASK: [recipe_of_lite(), *RECIPES]}}
+    values = {**SMALL, "model_name": None, "number_of_workers": 0, **training_parameters}
+    given = {TASK: {"limits": limits, "training_parameters": values}, "portfolio": {TASK: portfolio}}
     (conf / "test" / "parameters_image_classification.yml").write_text(json.dumps(given))
     command = [sys.executable, "-m", "kedro", "run", f"--pipeline={TASK}", "--env=test", "--conf-source", str(conf)]
-    params = f"data_root={tmp_path}/data,{TASK}.training_parameters.model_name=efficientnet_lite0"
+    params = f"data_root={folder}/data,{TASK}.training_parameters.model_name=efficientnet_lite0"
     result = subprocess.run(
         [*command, "--params", params], cwd=ROOT, capture_output=True, text=True, env=dict(os.environ), check=False
     )
-    output = result.stdout + result.stderr
-    assert result.returncode == 0, output
-    with (tmp_path / "data/07_model_output" / TASK / "trials.csv").open(newline="") as stream:
-        trials = list(csv.DictReader(stream))
+    assert result.returncode == 0, result.stdout + result.stderr
+    with (folder / "data/07_model_output" / TASK / "trials.csv").open(newline="") as stream:
+        return result.stdout + result.stderr, list(csv.DictReader(stream))
+
+
+@pytest.mark.slow
+def test_where_time_is_short_the_default_recipe_follows_the_clock_to_its_end(tmp_path):
+    limits = {"max_trials": 3, "timeout_minutes": 1}
+    _, [trial] = run_automode(tmp_path, limits, [], number_of_epochs=1000, early_stopping=False)
+    assert trial["status"] == "Completed"
+    assert 20 < float(trial["seconds"]) < 60
+    assert float(trial["seconds"]) - 3 < 60 * float(trial["max_training_minutes"]) < 60
+    assert int(trial["epochs"]) < int(trial["number_of_epochs"]) == 1000
+    events = next((tmp_path / "data").rglob("trials/*/0/events.jsonl")).read_text().splitlines()
+    rates = [event["learning_rate"] for event in map(json.loads, events) if event["event"] == "epoch"]
+    assert rates[-1] < 0.1 * max(rates)
+
+
+def test_recipes_are_probed_tried_in_order_and_judged_against_the_default(tmp_path):
+    limits = {"max_trials": 3, "timeout_minutes": 30}
+    output, trials = run_automode(tmp_path, limits, [recipe_of_lite(), *RECIPES], number_of_epochs=2)
     assert [t["recipe"] for t in trials] == ["default", "slow", "decayed"]
     assert [t["layer_decay"] for t in trials] == ["1.0", "1.0", "0.5"]
     assert "AutoMode: default: efficientnet_lite0" in output
