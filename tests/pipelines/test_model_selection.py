@@ -132,6 +132,13 @@ def test_a_default_that_cannot_be_used_is_no_rival(job):
     assert "kept without a comparison, as trial 7" in best["comparison"]["sentence"]
 
 
+def test_a_default_that_failed_is_named(job):
+    trials = board(default=BAD, winner=GOOD).assign(status=["Completed", "Failed"], note=["", "no memory\nat all"])
+    found = select(job, trials)["comparison"]
+    assert (found["challenger_trial"], found["default_trial"], found["kept"]) == (GOOD, BAD, "challenger")
+    assert found["sentence"].endswith("as trial 1 (efficientnet_lite0), the default recipe, came to nothing: no memory")
+
+
 @pytest.mark.parametrize(
     "trials",
     [
@@ -139,7 +146,6 @@ def test_a_default_that_cannot_be_used_is_no_rival(job):
         board(default=None, winner=GOOD),  # it was not tried, as it did not fit into the time
         board(default=BAD, winner=GOOD, recipe=float("nan")),  # as pandas reads the empty column of other jobs
         board(default=BAD, winner=GOOD).drop(columns="recipe"),
-        board(default=BAD, winner=GOOD).assign(status=["Completed", "Failed"]),
     ],
 )
 def test_without_a_rival_the_best_trial_wins(job, trials):

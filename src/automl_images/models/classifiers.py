@@ -181,7 +181,7 @@ def _convolutional(
     hyperparameters: Mapping[str, Any],
 ) -> TimmClassifier:
     resize, crop, training = (hyperparameters[name] for name in SIZES)
-    network = timm.create_model(timm_name, num_classes=len(classes))
+    network: Any = timm.create_model(timm_name, num_classes=len(classes))
     _begin_without_opinion(network.get_classifier())
     preprocessing = _preprocessing(network, resize, crop, hyperparameters["whole_image"])
     return TimmClassifier(network, groups, classes, preprocessing, training)

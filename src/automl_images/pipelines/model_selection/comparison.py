@@ -66,12 +66,7 @@ def compare(
     from automl_images.tasks import get_task
 
     task, rows, settings = get_task(options.task), validation_data.rows, options.evaluation.model_dump()
-    found: dict[str, Any] = {
-        "default_trial": int(default["trial"]),
-        "challenger_trial": int(challenger["trial"]),
-        "metric": task.primary_metric,
-        **dict.fromkeys(("difference", "low", "high", "confidence")),
-    }
+    found = _not_compared(challenger, default, task.primary_metric)
     trials, models, predictions = {DEFAULT: default, CHALLENGER: challenger}, {}, {}
     for side, trial in trials.items():
         LOG.info("Never worse than the default: exporting trial %s to judge it on %d images", _named(trial), len(rows))
@@ -87,6 +82,24 @@ def compare(
     found |= {"difference": difference.value, "low": difference.low, "high": difference.high}
     found |= {"confidence": difference.confidence, "kept": CHALLENGER if difference.is_better else DEFAULT}
     return _told({**found, "sentence": _sentence(found, challenger, default, len(rows))})
+
+
+def without_rival(challenger: TrialRow, default: TrialRow, metric: str) -> dict[str, Any]:
+    """Return what `compare` would where the trial of the default recipe came to nothing; `default` holds its `note`."""
+    note = default.get("note")
+    why = note.splitlines()[0] if isinstance(note, str) and note else default["status"]
+    failed = f"trial {_named(default)}, the default recipe, came to nothing: {why}"
+    sentence = f"Trial {_named(challenger)} is kept without a comparison, as {failed}"
+    return _told({**_not_compared(challenger, default, metric), "kept": CHALLENGER, "sentence": sentence})
+
+
+def _not_compared(challenger: TrialRow, default: TrialRow, metric: str) -> dict[str, Any]:
+    return {
+        "default_trial": int(default["trial"]),
+        "challenger_trial": int(challenger["trial"]),
+        "metric": metric,
+        **dict.fromkeys(("difference", "low", "high", "confidence")),
+    }
 
 
 def _sentence(found: Mapping[str, Any], challenger: TrialRow, default: TrialRow, images: int) -> str:

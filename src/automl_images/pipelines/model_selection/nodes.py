@@ -10,7 +10,7 @@ from automl_images.core.types import Table
 from automl_images.jobs.options import JobOptions
 from automl_images.jobs.store import JobStore
 from automl_images.models.trained import TrainedModel
-from automl_images.pipelines.model_selection.comparison import DEFAULT, compare, load_trial
+from automl_images.pipelines.model_selection.comparison import DEFAULT, compare, load_trial, without_rival
 from automl_images.sweep.selection import best_trial as best_of
 from automl_images.sweep.selection import judged
 from automl_images.tasks import TASKS
@@ -33,11 +33,13 @@ def select_best_trial(
     metric = TASKS.get(options.task).primary_metric
     rows = [{str(name): value for name, value in row.items()} for row in trials.to_dict("records")]
     best, comparison = best_of(rows, metric), None
-    of_default = [row for row in judged(rows, metric) if row.get("recipe") == DEFAULT]
-    default = min(of_default, key=lambda row: int(row["trial"]), default=best)
-    if default["trial"] != best["trial"]:
-        comparison = compare(best, default, validation_data, jobs, options)
-        best = default if comparison["kept"] == DEFAULT else best
+    first = [row for row in sorted(rows, key=lambda row: int(row["trial"])) if row.get("recipe") == DEFAULT][:1]
+    for default in first:
+        if not judged([default], metric):
+            comparison = without_rival(best, default, metric)
+        elif default["trial"] != best["trial"]:
+            comparison = compare(best, default, validation_data, jobs, options)
+            best = default if comparison["kept"] == DEFAULT else best
     return {
         "job": best["job"],
         "trial": int(best["trial"]),
