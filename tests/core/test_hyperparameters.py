@@ -65,6 +65,7 @@ def test_both_spellings_mean_the_same():
     ("given", "message"),
     [
         ({"learning_rat": 0.1}, "Did you mean 'learning_rate'"),
+        ({"lr": 0.1}, "Did you mean 'learning_rate'"),
         ({"learning_rate": 1.5}, r"learning_rate must lie in \[0, 1\], got 1.5"),
         ({"tile_overlap_ratio": 1.0}, r"\[0, 1\)"),
         ({"beta1": 1}, r"beta1 must lie in \[0, 1\), got 1"),

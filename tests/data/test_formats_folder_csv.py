@@ -100,6 +100,16 @@ def test_labels_split_at_spaces_are_one_finding_that_says_how_to_keep_them_toget
     assert "LABEL_SPLIT_AT_SPACES" not in codes(convert_all(table, "classes").findings)
 
 
+@pytest.mark.parametrize(("labels", "found"), [("can;jar jar cap", True), ("a|b b|c c|d", True), ("x;1 y;2 z", False)])
+def test_labels_of_several_classes_where_an_image_has_one_are_a_finding(folder, labels, found):
+    table = folder / "t.csv"
+    lines = [f"{name}.jpg,{label}" for name, label in zip("abc", labels.split(), strict=True)]
+    table.write_text("\n".join(["image,label", *lines]))
+    findings = [f for f in convert_all(table, "class").findings if f.code == "LABEL_OF_SEVERAL"]
+    assert [(f.severity, f.line) for f in findings] == [("warning", 2)] * found
+    assert all("image_classification_multilabel" in f.message for f in findings)
+
+
 def test_csv_target_column_and_bad_lines(folder):
     (folder / "t.csv").write_text("image,label,kind\na.jpg,x,cat\nb.jpg,y\n\nb.jpg,y,dog\n,z,dog\n")
     conversion = convert(options(folder / "t.csv"), "class", target_column="kind", max_invalid=1.0)

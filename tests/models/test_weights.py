@@ -135,6 +135,7 @@ def test_torchvision_checkpoint_names_are_understood(settings, tmp_path):
         ({"classes": ["a", "b"]}, "abc", "New head: 3 classes instead of 2."),
         ({"classes": ["a", "c"]}, "ab", "New head: the 2 classes are others than the file's."),
         ({"classes": ["a", "b"]}, "ab", "the network."),
+        ({}, "ab", "the network. Its head, too: it does not say for which classes."),
     ],
 )
 def test_learning_goes_on_from_an_earlier_model_with_a_new_head_for_new_classes(record, classes, note, tmp_path):

@@ -150,6 +150,8 @@ def _weighted_loss(folder):
     for value, weights in ((1, (math.sqrt(2 / 6), math.sqrt(7))), (2, (2 / 6, 7.0))):
         learner = classifier(folder, many, MULTILABEL, weighted_loss=value)
         check_loss(learner, lambda t: t, positive_weights=weights)
+    all_have_it = [["a"]] * 5 + [["a", "b"]]
+    check_loss(classifier(folder, all_have_it, MULTILABEL, weighted_loss=2), lambda t: t, positive_weights=(1 / 6, 5.0))
 
 
 @effect("label_smoothing")

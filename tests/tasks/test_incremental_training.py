@@ -119,6 +119,16 @@ def test_a_folder_and_a_file_name_a_checkpoint(tmp_path):
     assert values["weights"] == str(folder / "model.safetensors")
 
 
+def test_a_model_of_a_folder_may_have_moved_since(tmp_path):
+    folder = _folder(tmp_path, "models/vit")
+    given = {"checkpoint_dataset_id": str(folder), "checkpoint_filename": "model.safetensors"}
+    values = resolve(TASK, MODEL, given)
+    found = with_checkpoint("./elsewhere/vit", values, JobStore(tmp_path / "jobs"), NullTracker())
+    assert found["weights"] == str(folder / "model.safetensors")
+    with pytest.raises(SettingsError, match="is of the model models/vit"):
+        with_checkpoint(MODEL, values, JobStore(tmp_path / "jobs"), NullTracker())
+
+
 def test_one_half_of_a_checkpoint_is_an_error():
     with pytest.raises(SettingsError, match="give both or neither"):
         resolve(TASK, MODEL, {"checkpoint_filename": "m"})

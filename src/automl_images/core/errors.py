@@ -71,8 +71,13 @@ def shown(value: object) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return `" Did you mean 'x'?"` for the closest known name, or an empty string when none is close."""
-    match = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)
+    """Return `" Did you mean 'x'?"` for the closest known name, or an empty string when none is close.
+
+    `lr` is close to `learning_rate`, too.
+    """
+    names = [str(k) for k in known]
+    abbreviated = [k for k in names if str(name) == "".join(word[:1] for word in k.split("_"))]
+    match = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5) or abbreviated
     return f" Did you mean {match[0]!r}?" if match else ""
 
 

@@ -63,6 +63,7 @@ CODES: dict[str, tuple[Severity, str, str]] = {
     "LABEL_FILE_WITHOUT_IMAGE": ("error", "skipped file", "a label file has no image"),
     "LABEL_MISSING": ("error", "dropped row", "a row lacks the label column"),
     "LABEL_REPEATED": ("warning", "kept once", "a label stands twice in a row"),
+    "LABEL_OF_SEVERAL": ("warning", "kept", "one label an image, but a label joins names that others have, too"),
     "LABEL_SPLIT_AT_SPACES": ("warning", "split labels", "cells with spaces, in a column without other separator"),
     "LABEL_TYPES_MIXED": ("warning", "refused set", "class names that are partly numbers and partly text"),
     "LABEL_WRONG_TYPE": ("error", "dropped row", "a label is of another type than the task needs"),

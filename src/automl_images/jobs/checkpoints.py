@@ -92,10 +92,13 @@ def _in_folder(dataset: str, name: str, tracker: Tracker) -> Path:
 
 
 def _require_same_model(file: Path, model_name: str) -> None:
-    """Compare names where the checkpoint's is known; a bare file of weights is compared by shapes when it is loaded."""
+    """Compare names where the checkpoint's is known; a bare file of weights is compared by shapes when it is loaded.
+
+    So are models of the hub and of folders, which may lie elsewhere today.
+    """
     for record in (SETTINGS, REQUEST):
         found = _model_name(file.parent / record)
-        if found not in (None, model_name):
+        if found not in (None, model_name) and not ("/" in model_name and "/" in str(found)):
             raise SettingsError(
                 f"The checkpoint {file} is of the model {found}, the job trains {model_name}. "
                 "Set model_name to the checkpoint's, or leave the checkpoint out."

@@ -194,9 +194,9 @@ def _fill_from_file(
 
 
 def _about_head(network: Network, fit: Fit, state: Mapping[str, Tensor], earlier: Sequence[str] | None) -> str:
-    """Say that the head is new, and why, where it is."""
+    """Say that the head is new, and why, where it is, and that it is not, where nobody knows what its classes were."""
     if not fit.fresh:
-        return ""
+        return "" if earlier is not None else " Its head, too: it does not say for which classes."
     now = len(network.classes)
     if earlier is not None and len(earlier) != now:
         return f" New head: {now} classes instead of {len(earlier)}."

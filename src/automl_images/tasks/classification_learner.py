@@ -41,7 +41,8 @@ def class_weights(targets: Tensor, weighted_loss: int, multilabel: bool) -> Tens
     present = counts[counts > 0]
     if not weighted_loss or not len(present) or int(present.max() / present.min()) <= LARGEST_BALANCE:
         return None
-    raw = (len(targets) - counts) / counts if multilabel else 1 / counts
+    absent = (len(targets) - counts).clamp(min=1)  # a class of all images is learnt, too
+    raw = absent / counts if multilabel else 1 / counts
     raw[~torch.isfinite(raw)] = 0.0
     weights = raw.sqrt() ** weighted_loss
     return weights if multilabel else weights * (len(targets) / (weights * counts).sum())

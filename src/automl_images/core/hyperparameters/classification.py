@@ -25,7 +25,8 @@ CLASSIFICATION_ROWS: tuple[Hyperparameter, ...] = (
     Hyperparameter(
         "validation_resize_size",
         "int",
-        "Shorter side of a validation image before the middle is cut out, pixels.",
+        "Shorter side of a validation image before the middle is cut out, pixels; not with whole_image, which cuts "
+        "nothing out.",
         256,
         ((LITE_MULTILABEL, 320),),
         aliases=("valid_resize_size", "resize_size"),

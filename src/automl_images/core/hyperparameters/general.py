@@ -150,7 +150,12 @@ GENERAL: tuple[Hyperparameter, ...] = (
         "warmup_cosine_lr_cycles", "float", "Cosine waves after warm-up; 0.5 ends at zero.", 0.45, minimum=0, maximum=1
     ),
     Hyperparameter(
-        "warmup_cosine_lr_warmup_epochs", "int", "Epochs of linear warm-up.", 2, ((LITE_CLASSES, 1),), minimum=1
+        "warmup_cosine_lr_warmup_epochs",
+        "int",
+        "Epochs of linear warm-up; with number_of_epochs or more the rate never comes to its top.",
+        2,
+        ((LITE_CLASSES, 1),),
+        minimum=1,
     ),
     Hyperparameter(
         "optimizer",

@@ -8,6 +8,7 @@ service's older `.tsv` files, without header and with labels separated by commas
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,7 @@ class CsvReader(Reader):
         column = self.target_column if self.target_column in header else _find(header, _LABEL_COLUMNS)
         if self.kind == "class":
             column = column or self._column(header, _LABEL_COLUMNS, "label")
+            self._report_joined([(number, cells[column].strip()) for number, cells in lines])
             return [cells[column] for _, cells in lines]
         if column is not None:
             return self._split([(number, cells[column]) for number, cells in lines])
@@ -106,6 +108,24 @@ class CsvReader(Reader):
         if separator is None:
             self._report_spaces([(*cell, parts) for cell, parts in zip(cells, labels, strict=True) if len(parts) > 1])
         return labels
+
+    def _report_joined(self, cells: list[tuple[int, str]]) -> None:
+        """Log labels of several classes where an image has one: each would become a class of its own."""
+        joined: dict[str, tuple[int, set[str]]] = {}
+        for line, cell in cells:
+            parts = {part.strip() for sign in ";|" if sign in cell for part in cell.split(sign)}
+            if parts:
+                joined.setdefault(cell, (line, parts))
+        alone = {cell for _, cell in cells}
+        uses = Counter(part for _, parts in joined.values() for part in parts)
+        for cell, (line, parts) in joined.items():
+            if any(part in alone or uses[part] > 1 for part in parts):
+                message = (
+                    f"'{short(cell)}' becomes a class of its own; for several labels an image use the task "
+                    "image_classification_multilabel"
+                )
+                self.log.add("LABEL_OF_SEVERAL", message, self._file, line=line, value=cell)
+                return
 
     def _report_spaces(self, split: list[tuple[int, str, list[str]]]) -> None:
         """Log which cells were split at spaces, as a space may as well belong to the name of a class."""

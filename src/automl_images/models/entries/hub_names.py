@@ -82,6 +82,8 @@ def hub_entry(task: str, model_name: str) -> ModelEntry:
     files = read_files(model_name, alternative(task))
     model_type = files.config.get("model_type")
     known = kind.types or _classifiers()
+    if model_type is None and "architecture" in files.config:
+        raise SettingsError(f"{model_name} is a repository of timm, not of transformers. Take {alternative(task)}.")
     if model_type not in known:
         raise SettingsError(
             f"{model_name} is of the type {model_type!r}, which is not offered for {task}. "
