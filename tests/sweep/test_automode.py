@@ -71,6 +71,20 @@ def test_the_default_recipe_is_always_tried_with_the_epochs_that_fit(budget, epo
     assert AutoModePlan.from_dict(plan.as_dict()).tried == plan.tried
 
 
+def test_a_default_of_unknown_cost_is_tried():
+    unknown = Candidate("default", {"model_name": "m"}, {}, 10, None, note="a few steps alone take more than 9 seconds")
+    plan = make_plan([unknown, candidate("second")], FACTS, 10, 1, budget_seconds=1000)
+    assert [(r.name, r.epochs) for r in plan.tried] == [("default", 10), ("second", 10)]
+    assert plan.table()[0].endswith("10 epochs (a few steps alone take more than 9 seconds)")
+
+
+def test_what_the_user_lets_a_trial_take_is_what_it_is_planned_with():
+    given = [candidate("default"), candidate("second"), candidate("huge", 5)]
+    plan = make_plan(given, FACTS, 10, 1, budget_seconds=1000, trial_seconds=77)
+    assert [(r.name, r.epochs) for r in plan.recipes] == [("default", 6), ("second", 5), ("huge", 0)]
+    assert plan.least_seconds() < 77
+
+
 def test_what_cannot_be_tried_at_all_is_not_tried_for_want_of_others():
     plan = make_plan([candidate("default", problem="no weights")], FACTS, 10, 1, budget_seconds=3)
     assert not plan.tried

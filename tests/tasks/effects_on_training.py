@@ -73,29 +73,32 @@ def _number_of_epochs(folder):
 
 
 class Timed(TinyLearner):
-    """Its clock goes on by a second with each training step and by three with each evaluation."""
+    """Its clock goes on by a second with each training step and by `evaluation` with each evaluation."""
 
-    now = 0.0
+    def __init__(self, evaluation):
+        super().__init__()
+        self.now, self.evaluation = 0.0, evaluation
 
     def losses(self, model, batch):
         self.now += model.training
         return super().losses(model, batch)
 
     def metrics(self, predictions, truths):
-        self.now += 3
+        self.now += self.evaluation
         return super().metrics(predictions, truths)
 
 
 @effect("max_training_minutes")
 def _max_training_minutes(folder):
-    learner = Timed()
-    with mock.patch.object(training_run, "time", SimpleNamespace(monotonic=lambda: learner.now)):
-        run = trained(folder, learner, number_of_epochs=100, learning_rate=0.1, max_training_minutes=0.55)
-    assert learner.now == 33  # of 33 seconds: three epochs of 6 + 3, then 3 steps and the last evaluation
-    assert (run.result.status, run.result.epochs, len(run.steps)) == ("completed", 4, 21)
-    assert [("metrics" in event) for event in run.told("epoch")] == [True] * 4
-    assert run.rates[-1] < 0.03 * 0.1 < 0.09 < max(run.rates)
-    assert run.told("epoch")[2]["eta_seconds"] == 6
+    for minutes, evaluation, evaluated in ((0.55, 3, [True] * 4), (0.9, 9, [True, True, False, False, True])):
+        learner = Timed(evaluation)  # an epoch takes 6 seconds; the last has 3 steps
+        with mock.patch.object(training_run, "time", SimpleNamespace(monotonic=lambda: learner.now)):  # noqa: B023
+            run = trained(folder, learner, number_of_epochs=100, learning_rate=0.1, max_training_minutes=minutes)
+        assert learner.now == 60 * minutes
+        assert (run.result.status, run.result.epochs) == ("out_of_time", len(evaluated))
+        assert len(run.steps) == 6 * len(evaluated) - 3
+        assert [("metrics" in event) for event in run.told("epoch")] == evaluated
+        assert run.rates[-1] < 0.03 * 0.1 < 0.09 < max(run.rates)
     assert trained(folder, number_of_epochs=2, max_training_minutes=60).result.epochs == 2
 
 

@@ -25,21 +25,13 @@ def test_time_left_counts_steps_and_evaluations():
     pace = Pace()
     assert pace.seconds_left(Standing(), 10, given) is None
     pace.add_steps(5.0, 10)
-    pace.add_evaluation(3.0)
+    standing = Standing(epoch=1, step=4)
+    standing.add_evaluation(2.0)
+    standing.add_evaluation(4.0)
     # Epoch 1 of 4 (from 0), 4 of 10 steps done: 26 steps of 0.5 s, evaluations after epochs 2 and 3.
-    assert pace.seconds_left(Standing(epoch=1, step=4), 10, given) == pytest.approx(26 * 0.5 + 2 * 3.0)
+    assert pace.seconds_left(standing, 10, given) == pytest.approx(26 * 0.5 + 2 * 3.0)
+    assert pace.guess_of_evaluation(4, 40) == pytest.approx(0.5 * 40 * 0.5 / 4)
     assert pace.seconds_left(Standing(epoch=4), 10, given) == 0
-
-
-def test_time_used_leaves_time_for_the_last_evaluation():
-    pace, given = Pace(), settings(max_training_minutes=2)
-    assert pace.time_used(1e9, settings()) == 0
-    assert pace.time_used(60, given) == 0.5
-    pace.add_evaluation(30.0)
-    assert pace.time_used(60, given) == pytest.approx(60 / 90)
-    assert pace.time_used(100, given) == 1
-    pace.add_evaluation(500.0)
-    assert pace.time_used(0, given) == 1
 
 
 def test_lines():

@@ -111,7 +111,9 @@ def plan_automode(
     probing = time.monotonic() - begun
     EventLog(folder / EVENTS).write(PROBED, elapsed=round(probing, 2))
     trials, memory = requests.options.limits.max_trials, _memory_of_a_trial(slots)
-    plan = make_plan(candidates, facts, trials, slots, seconds_left - probing, memory)
+    minutes = _fixed(requests.options).get("max_training_minutes")
+    limit = None if minutes is None else 60.0 * minutes
+    plan = make_plan(candidates, facts, trials, slots, seconds_left - probing, memory, limit)
     for line in plan.table():
         LOG.info("AutoMode: %s", line)
     if not plan.tried:
@@ -177,7 +179,8 @@ def _candidates(
             end -= predicted(probe.startup_seconds, probe.seconds_per_epoch(facts), epochs)
         search = recipe.search or _around(_open(request.hyperparameters, _fixed(requests.options)))
         values |= {name: request.hyperparameters[name] for name in search}
-        yield Candidate(recipe.name, values, search, epochs, probe, problem)
+        why_not = "" if is_default else problem  # the default is tried whatever its probe says
+        yield Candidate(recipe.name, values, search, epochs, probe, why_not, note=problem)
 
 
 def _probe(

@@ -188,7 +188,7 @@ def _convolutional(
 
 
 def _begin_without_opinion(head: nn.Linear) -> None:
-    """Give a new head small weights, as torchvision's networks have.
+    """Give a new head small weights, as torchvision's MobileNets have.
 
     timm's are `1 / sqrt(classes)` wide in its EfficientNets: with four classes the first loss is 10 and more, and its
     gradients spoil a pretrained backbone.

@@ -66,9 +66,11 @@ def _about_data(findings: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 def _about_length(best_trial: Mapping[str, Any]) -> Iterator[str]:
     if best_trial.get("best_epoch") and best_trial["best_epoch"] == best_trial.get("epochs"):
+        is_short = "max_training_minutes" in str(best_trial.get("note"))
+        more = "give it more time (limits.timeout_minutes)" if is_short else "raise number_of_epochs"
         yield (
             f"The last epoch ({best_trial['epochs']}) was the best one, so the model may still have been improving: "
-            "raise number_of_epochs."
+            f"{more}."
         )
 
 

@@ -20,6 +20,8 @@ from automl_images.reporting.svg import ticks
 
 FIXED_COLUMNS = ("job", "trial", "status", "model_name", "epochs", "best_epoch", "seconds", "note", "folder")
 """What a leaderboard has besides the metric and hyper-parameters."""
+BUDGETS = ("max_training_minutes",)
+"""Hyper-parameters that nobody chose: they say how much time there was."""
 
 MOST_CATEGORIES = 24
 _LOG_RATIO = 50.0
@@ -129,7 +131,7 @@ def judged(trials: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def varying(trials: pd.DataFrame, metric: str) -> list[str]:
     """Return the hyper-parameters in which trials of one model differ, in the order of the leaderboard."""
-    others = [name for name in trials.columns if name not in {*FIXED_COLUMNS, metric}]
+    others = [name for name in trials.columns if name not in {*FIXED_COLUMNS, *BUDGETS, metric}]
     return [name for name in others if _differs(trials, name)]
 
 

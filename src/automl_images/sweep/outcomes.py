@@ -18,6 +18,7 @@ from automl_images.core.files import read_json
 from automl_images.sweep.trials import CONSOLE, EVENTS, STOP, TrialOutcome, TrialRequest
 from automl_images.training.result import TrialResult
 
+OUT_OF_TIME = "max_training_minutes"
 LAST_LINES = 8
 SAME_CAUSE = 3
 """So many different trials that fail of one cause end the sweep."""
@@ -62,7 +63,7 @@ def outcome(request: TrialRequest, folder: Path, exit_code: int | None = None, n
         metrics={request.primary_metric: result.primary_metric} | _defined(result.metrics),
         score=result.primary_metric,
         recipe=request.recipe,
-        note=stop_reason(folder) if stopped else _end_in_words(result.status),
+        note=stop_reason(folder) if stopped else _end_in_words(result, request),
     )
 
 
@@ -158,8 +159,11 @@ def _unfinished(request: TrialRequest, folder: Path, exit_code: int | None) -> T
     )
 
 
-def _end_in_words(status: str) -> str:
-    return "no improvement any more" if status == "early_stopped" else ""
+def _end_in_words(result: TrialResult, request: TrialRequest) -> str:
+    if result.status == "out_of_time":
+        asked = request.hyperparameters["number_of_epochs"]
+        return f"{OUT_OF_TIME} reached in epoch {result.epochs} of {asked}"
+    return "no improvement any more" if result.status == "early_stopped" else ""
 
 
 def _defined(metrics: Mapping[str, float | None]) -> dict[str, float]:

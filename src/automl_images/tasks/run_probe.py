@@ -34,7 +34,8 @@ BATCHES, VALIDATION_IMAGES = 3, 8
 def probe(folder: Path) -> Probe:
     """Measure the request that lies in `folder`."""
     request = TrialRequest.load(folder)
-    values: dict[str, Any] = {**request.hyperparameters, "number_of_epochs": 2, "warmup_cosine_lr_warmup_epochs": 0}
+    short = {"number_of_epochs": 2, "warmup_cosine_lr_warmup_epochs": 0, "max_training_minutes": None}
+    values: dict[str, Any] = {**request.hyperparameters, **short}
     values = {name: value for name, value in values.items() if name in request.hyperparameters}
     training = _evenly(read_table(request.training_table).rows, BATCHES * int(values["training_batch_size"]))
     validation = _evenly(read_table(request.validation_table).rows, VALIDATION_IMAGES)

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from automl_images.training.settings import TrainingSettings
 
-Ending = Literal["completed", "early_stopped", "stopped"]
-"""All epochs done; no improvement for too long; told to stop from outside."""
+Ending = Literal["completed", "out_of_time", "early_stopped", "stopped"]
+"""All epochs done; max_training_minutes over; no improvement for too long; told to stop from outside."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -29,6 +29,7 @@ class Standing:
         scores: of each evaluated epoch.
         no_progress: evaluations since the score last rose, counted from early_stopping_delay on.
         seconds: that earlier runs of this training took.
+        evaluation_seconds, evaluations: sums over all runs.
         ended: why no further epoch begins; None while training.
     """
 
@@ -42,11 +43,23 @@ class Standing:
     scores: dict[int, float] = dataclasses.field(default_factory=dict)
     no_progress: int = 0
     seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+    evaluations: int = 0
     ended: Ending | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for a checkpoint."""
         return dataclasses.asdict(self)
+
+    @property
+    def evaluation(self) -> float:
+        """Mean seconds of an evaluation; 0 before the first."""
+        return self.evaluation_seconds / max(1, self.evaluations)
+
+    def add_evaluation(self, seconds: float) -> None:
+        """Count an evaluation."""
+        self.evaluation_seconds += seconds
+        self.evaluations += 1
 
     def begin_next_epoch(self) -> None:
         """Count on by one epoch."""
@@ -125,22 +138,15 @@ class Meter:
 
 @dataclasses.dataclass(slots=True)
 class Pace:
-    """Mean durations in this run, from which the time that is left follows."""
+    """Mean duration of steps in this run, from which the time that is left follows."""
 
     step_seconds: float = 0.0
     steps: int = 0
-    evaluation_seconds: float = 0.0
-    evaluations: int = 0
 
     def add_steps(self, seconds: float, steps: int) -> None:
         """Count training steps."""
         self.step_seconds += seconds
         self.steps += steps
-
-    def add_evaluation(self, seconds: float) -> None:
-        """Count an evaluation."""
-        self.evaluation_seconds += seconds
-        self.evaluations += 1
 
     def seconds_left(self, standing: Standing, steps_per_epoch: int, settings: TrainingSettings) -> float | None:
         """Return an estimate for the rest of all epochs; None before the first step.
@@ -152,18 +158,8 @@ class Pace:
         epochs = range(standing.epoch, settings.number_of_epochs)
         steps = len(epochs) * steps_per_epoch - standing.step
         evaluations = sum(is_due(epoch, settings.evaluation_frequency, settings) for epoch in epochs)
-        return round(steps * self.step_seconds / self.steps + evaluations * self._evaluation, 1)
+        return round(steps * self.step_seconds / self.steps + evaluations * standing.evaluation, 1)
 
-    def time_used(self, seconds: float, settings: TrainingSettings) -> float:
-        """Return the share of the time for training steps that `seconds` are, in [0, 1]; 0 without a limit.
-
-        Time for a last evaluation is set aside once one was made.
-        """
-        if settings.max_training_minutes is None:
-            return 0.0
-        limit = 60.0 * settings.max_training_minutes - self._evaluation
-        return min(1.0, seconds / limit) if limit > 0 else 1.0
-
-    @property
-    def _evaluation(self) -> float:
-        return self.evaluation_seconds / max(1, self.evaluations)
+    def guess_of_evaluation(self, training_batch_size: int, validation_images: int) -> float:
+        """Return what the first evaluation may take: an image half of what it takes in training, forth and back."""
+        return 0.5 * validation_images * self.step_seconds / max(1, self.steps * training_batch_size)

@@ -18,7 +18,8 @@ class TrialResult:
     """The outcome of a training that ended by itself or was told to stop.
 
     Attributes:
-        status: `completed` all epochs, `early_stopped` for want of improvement, `stopped` from outside.
+        status: `completed` all epochs, `out_of_time` by max_training_minutes, `early_stopped` for want of improvement,
+            `stopped` from outside.
         best_epoch: counted from 1; its weights are `best.safetensors`, unless they are an average.
         averaged_epochs: counted from 1; the epochs whose mean `best.safetensors` is, empty where it is one epoch's.
         epochs: epochs that were completed.
@@ -27,7 +28,7 @@ class TrialResult:
         primary_metric: of the best weights; 0.0 where no metric is computed.
     """
 
-    status: Literal["completed", "early_stopped", "stopped"]
+    status: Literal["completed", "out_of_time", "early_stopped", "stopped"]
     best_epoch: int
     epochs: int
     seconds: float

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from automl_images.core.errors import Interrupted, TrainingError
-from automl_images.core.events import EventLog
+from automl_images.core.events import EventLog, read_events
 from automl_images.core.failpoints import failpoint
 from automl_images.training.announcing import Announcer
 from automl_images.training.averaging import average_epochs
@@ -37,6 +37,7 @@ from automl_images.training.settings import TrainingSettings
 from automl_images.training.soup import Candidates
 from automl_images.training.stepper import Stepper
 from automl_images.training.threads import plan_threads
+from automl_images.training.time_limit import TimeLimit, seconds_of_runs
 
 
 class TrainingRun:
@@ -74,6 +75,7 @@ class TrainingRun:
         )
         self._saved = SavedState(self._checkpoints, learner, settings, self._stepper, self._evaluator)
         self._standing, self._watch, self._pace = Standing(), LossWatch(), Pace()
+        self._limit, self._earlier = TimeLimit(settings), seconds_of_runs(read_events(events.path))
         self._begun = time.monotonic()
         self._rate = 0.0
 
@@ -105,6 +107,7 @@ class TrainingRun:
     def _begin(self) -> None:
         found = self._saved.resume()
         self._standing = found or self._standing
+        self._limit = TimeLimit(self._settings, lost=max(0.0, self._earlier - self._standing.seconds))
         self._tell_started(resumed=found is not None)
         if found is None:
             self._checkpoints.settle_best(None)
@@ -124,11 +127,12 @@ class TrainingRun:
             self._save()
             return
         begun, time_is_up = time.monotonic(), self._time_is_up
-        if standing.ended or time_is_up or is_due(standing.epoch, settings.evaluation_frequency, settings):
+        if standing.ended or time_is_up or self._evaluates_now():
             fields |= self._evaluate()
-            self._pace.add_evaluation(time.monotonic() - begun)
+            standing.add_evaluation(time.monotonic() - begun)
         if standing.ended is None:
-            standing.ended = "completed" if time_is_up or self._time_is_up else how_it_ends(standing, settings)
+            is_over = time_is_up or self._time_is_up
+            standing.ended = how_it_ends(standing, settings) or ("out_of_time" if is_over else None)
             standing.begin_next_epoch()
         fields["seconds"] = round(fields["seconds_training"] + time.monotonic() - begun, 2)
         self._announcer.tell_epoch(**fields, eta_seconds=self._seconds_left())
@@ -243,8 +247,23 @@ class TrainingRun:
     def _seconds(self) -> float:
         return self._standing.seconds + time.monotonic() - self._begun
 
+    def _evaluates_now(self) -> bool:
+        """Tell whether the epoch is evaluated: the last is, others where that leaves time enough for training."""
+        epoch, settings = self._standing.epoch, self._settings
+        if epoch == settings.number_of_epochs - 1:
+            return True
+        allowed = self._limit.allows_evaluation(self._seconds(), self._evaluation)
+        return allowed and is_due(epoch, settings.evaluation_frequency, settings)
+
+    @property
+    def _evaluation(self) -> float:
+        """Seconds that an evaluation takes."""
+        images = len(self._learner.validation_set)
+        guess = self._pace.guess_of_evaluation(self._settings.training_batch_size, images)
+        return self._standing.evaluation or guess
+
     def _time_used(self) -> float:
-        return self._pace.time_used(self._seconds(), self._settings)
+        return self._limit.used(self._seconds(), self._evaluation)
 
     @property
     def _time_is_up(self) -> bool:
@@ -253,10 +272,7 @@ class TrainingRun:
     def _seconds_left(self) -> float | None:
         """Return the seconds until the last epoch is done, or until time is up where that comes first."""
         left = self._pace.seconds_left(self._standing, self._steps, self._settings)
-        minutes = self._settings.max_training_minutes
-        if left is None or minutes is None:
-            return left
-        return max(0.0, min(left, round(60.0 * minutes - self._seconds(), 1)))
+        return None if left is None else max(0.0, min(left, round(self._limit.left(self._seconds()), 1)))
 
     def _tell_started(self, resumed: bool) -> None:
         settings, device, threads = self._settings, self._accelerator.device, torch.get_num_threads()

@@ -39,7 +39,8 @@ def train(
 
     The folder gets `best.safetensors` (weights of the best epoch), `checkpoints/` and, at the end, `result.json`; when
     the last is there already it is returned and nothing is trained. With the same seed, on the same machine's CPU, a
-    training that was killed and resumed ends with the same weights as one that was not.
+    training that was killed and resumed ends with the same weights as one that was not; with `max_training_minutes` it
+    ends in the same time.
 
     Args:
         learner: model, data and yardstick.

@@ -49,6 +49,7 @@ def select_best_trial(
         "best_epoch": int(best["best_epoch"]),
         "epochs": int(best["epochs"]),
         "seconds": float(best["seconds"]),
+        "note": str(best.get("note") or ""),
         "comparison": comparison,
         "automode": considered(jobs.get(best["job"]).folder),
     }

@@ -37,6 +37,7 @@ class Candidate:
         epochs: that it asks for.
         probe: what its model costs here; None: the probe failed.
         problem: why it cannot be tried at all; empty: it can.
+        note: why nothing is known of its cost.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Candidate:
     epochs: int
     probe: Probe | None
     problem: str = ""
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -160,7 +162,8 @@ class AutoModePlan:
                 if recipe.seconds_per_epoch is None
                 else f"{recipe.seconds_per_epoch:.1f} s an epoch, {(recipe.memory_bytes or 0) / 2**30:.1f} GiB"
             )
-            verdict = f"{recipe.epochs} epochs, about {recipe.seconds / 60:.1f} min" if recipe.epochs else "left out"
+            length = "" if recipe.seconds_per_epoch is None else f", about {recipe.seconds / 60:.1f} min"
+            verdict = f"{recipe.epochs} epochs{length}" if recipe.epochs else "left out"
             reason = f" ({recipe.reason})" if recipe.reason else ""
             lines.append(f"{recipe.name}: {recipe.configuration['model_name']}, {cost}: {verdict}{reason}")
         return lines
@@ -185,6 +188,7 @@ def make_plan(
     slots: int,
     budget_seconds: float | None,
     memory_bytes: float | None = None,
+    trial_seconds: float | None = None,
 ) -> AutoModePlan:
     """Decide which candidates are tried and with how many epochs: in their order, each in the time that is left.
 
@@ -198,6 +202,7 @@ def make_plan(
         slots: trials at once.
         budget_seconds: left for all trials; None: no limit.
         memory_bytes: that a trial may take; None: no limit. The default recipe is tried all the same.
+        trial_seconds: that the user lets a trial take; None: no limit.
     """
     planned: list[PlannedRecipe] = []
     for number, candidate in enumerate(candidates):
@@ -205,6 +210,8 @@ def make_plan(
         if budget_seconds is not None:
             taken = sum(r.seconds for r in planned if r.epochs)
             left = max(0.0, min(budget_seconds, budget_seconds * slots - taken))
+        if trial_seconds is not None:
+            left = trial_seconds if left is None else min(left, trial_seconds)
         recipe = _planned(candidate, facts, left, memory_bytes, is_default=number == 0)
         if recipe.epochs and sum(r.epochs > 0 for r in planned) >= trials:
             recipe = dataclasses.replace(recipe, epochs=0, reason=f"max_trials is {trials}")
@@ -230,7 +237,7 @@ def least_epochs(epochs: int) -> int:
 def _planned(
     candidate: Candidate, facts: DataFacts, seconds: float | None, memory_limit: float | None, *, is_default: bool
 ) -> PlannedRecipe:
-    epochs, reason = candidate.epochs, candidate.problem
+    epochs, reason = candidate.epochs, candidate.problem or candidate.note
     per_epoch = startup = memory = None
     if candidate.probe is not None:
         per_epoch, startup = candidate.probe.seconds_per_epoch(facts), candidate.probe.startup_seconds
