@@ -1,7 +1,7 @@
 """A sweep of real trials through the user's command, killed where it hurts; the same command then makes it whole.
 
 The invariants are those of docs/reliability.md: one clear line and exit code, no partial file, no trial lost or counted
-twice, no run left running, exactly one registered version, no process left behind.
+twice, the metrics of an undisturbed run, no run left running, exactly one registered version, no process left behind.
 """
 
 import csv
@@ -20,6 +20,10 @@ ROOT = Path(__file__).parents[2]
 TASK = "image_classification"
 SPACE = [{"model_name": "efficientnet_lite0", "learning_rate": {"type": "choice", "values": [0.001, 0.003]}}]
 SMALL = {"training_crop_size": 32, "validation_crop_size": 32, "validation_resize_size": 40, "training_batch_size": 32}
+
+
+METRICS: dict[str, dict[str, float]] = {}
+"""By trial, those of the first test: one of the others is the undisturbed run that all have to agree with."""
 
 
 @pytest.fixture
@@ -68,6 +72,9 @@ def assert_whole(project, output):
         ("1", "Completed", "2"),
     ]
     assert {t["learning_rate"] for t in trials} == {"0.001", "0.003"}
+    for path in data.rglob("trials/*/*/result.json"):
+        metrics = json.loads(path.read_text())["metrics"]
+        assert METRICS.setdefault(path.parent.name, metrics) == metrics
     assert not list(data.rglob(".tmp-*"))
     assert "version 1, now the champion" in output
     from mlflow import MlflowClient
@@ -149,4 +156,4 @@ def test_a_second_run_of_the_job_is_told_who_holds_it(project):
     assert f"is being run by process {first.pid}" in output
     assert "Traceback" not in output
     output, _ = first.communicate(timeout=600)
-    assert_whole(project, output)
+    assert_whole(project, output)  # nothing disturbed it
