@@ -74,6 +74,7 @@ def run(case: Case, arm: str, seed: int, arguments: argparse.Namespace) -> dict[
         "seed": seed,
         "arm": arm,
         "trials": len(trials),
+        "epochs": int(trials["epochs"].sum()),
         "minutes of training": round(trials["seconds"].sum() / 60, 1),
         "minutes allowed": arguments.minutes,
         "validation": round(metrics[get_task(case.task).primary_metric], 4),

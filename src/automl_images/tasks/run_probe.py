@@ -28,7 +28,7 @@ from automl_images.tasks.parent import end_with_parent
 from automl_images.training.settings import TrainingSettings
 from automl_images.training.trainer import train
 
-BATCHES, VALIDATION_IMAGES = 3, 8
+BATCHES, VALIDATION_IMAGES = 2, 4
 
 
 def probe(folder: Path) -> Probe:
