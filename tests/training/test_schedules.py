@@ -36,9 +36,13 @@ def test_step_counts_epochs():
     assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
-def test_the_schedule_follows_whichever_of_steps_and_time_is_ahead():
-    given = settings(number_of_epochs=6, warmup_cosine_lr_warmup_epochs=2, max_training_minutes=1)
-    assert learning_rate_factor(given, 30, 10, time_used=0.2) == learning_rate_factor(given, 30, 10)
-    assert learning_rate_factor(given, 5, 10, time_used=0.75) == learning_rate_factor(given, 45, 10)
-    steps = settings(number_of_epochs=6, learning_rate_scheduler="step", step_lr_gamma=0.1, step_lr_step_size=2)
-    assert learning_rate_factor(steps, 5, 10, time_used=0.7) == pytest.approx(0.01)
+@pytest.mark.parametrize("scheduler", ["warmup_cosine", "step"])
+def test_in_the_last_quarter_of_a_limited_time_the_rate_falls_to_zero(scheduler):
+    given = settings(number_of_epochs=6, learning_rate_scheduler=scheduler, step_lr_step_size=1, max_training_minutes=1)
+    usual = learning_rate_factor(given, 30, 10)
+    found = [learning_rate_factor(given, 30, 10, time_used) for time_used in (0, 0.5, 0.75, 0.875, 1)]
+    assert found == pytest.approx([usual, usual, usual, usual / 2, 0])
+
+
+def test_a_rate_that_stays_does_so_in_a_limited_time_too():
+    assert learning_rate_factor(settings(learning_rate_scheduler="none"), 30, 10, time_used=1) == 1

@@ -92,8 +92,8 @@ ADDITIONS: tuple[Hyperparameter, ...] = (
     Hyperparameter(
         "max_training_minutes",
         "float",
-        "Minutes after which training ends, its last evaluation included; the learning rate falls as fast as the time "
-        "runs out. Not set: number_of_epochs alone says when. AutoMode sets it where time is short.",
+        "Minutes after which training ends, its last evaluation included; in the last quarter the learning rate falls "
+        "to zero. Not set: number_of_epochs alone says when. AutoMode sets it where time is short.",
         None,
         minimum=0.01,
         ours=True,

@@ -2,7 +2,7 @@
 
 Blind to tasks. A probe (`probe.py`) has measured each model; from that follow seconds an epoch, and from those about
 how many epochs every recipe can have. That is a guess: where time is short, a trial is told how much of it there is,
-and its schedule follows the clock. The plan is kept with the job, so that a resumed one goes on with the same plan.
+and ends in time with a low learning rate. The plan is kept with the job, so that a resumed one goes on with the same plan.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LEAST_SHARE = 0.4
 MARGIN = 1.15
 """Predictions are multiplied by it: machines are shared, and late epochs are rarely faster than the probe."""
 SHORT = 1.5
-"""Time is short when there is less than so many times what is predicted; a trial's schedule then follows the clock."""
+"""Time is short when there is less than so many times what is predicted; a trial is then told how much there is."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class AutoModePlan:
         return self.tried[trial_number].name if trial_number < len(self.tried) else "search"
 
     def minutes_for(self, configuration: Mapping[str, Any], seconds_left: float | None) -> float | None:
-        """Return the minutes that a trial's schedule has to follow; None where there is time enough for all epochs."""
+        """Return the minutes that a trial has; None where there is time enough for all epochs."""
         matching = [recipe for recipe in self.tried if recipe.leads_to(configuration)]
         recipe = max(matching, key=lambda recipe: len(recipe.configuration))  # the default's is part of many others
         startup, per_epoch = recipe.startup_seconds or 0.0, recipe.seconds_per_epoch or math.inf
@@ -192,7 +192,7 @@ def make_plan(
 ) -> AutoModePlan:
     """Decide which candidates are tried and with how many epochs: in their order, each in the time that is left.
 
-    The default recipe is always tried, in the time that there is: a short schedule to its end is better than the
+    The default recipe is always tried, in the time that there is: a short training to its end is better than the
     beginning of a long one, and both are better than none.
 
     Args:
@@ -270,7 +270,7 @@ def _planned(
 def _epochs_of_default(asked: int, fit: float) -> tuple[int, str]:
     """Return the epochs of the default recipe, of which `fit` are predicted to fit, and why.
 
-    Without margin: its schedule follows the clock, so that it ends in time in any case.
+    Without margin: it is told how much time there is, so that it ends in time in any case.
     """
     epochs = min(asked, max(1, round(fit)))
     reason = "" if epochs == asked else f"shortened from {asked} epochs to fit the time"
