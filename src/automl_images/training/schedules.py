@@ -11,7 +11,6 @@ import math
 
 from automl_images.training.settings import TrainingSettings
 
-
 COOL_DOWN = 0.25
 """Share of a limited time in which the rate falls to zero, as in schedules with a decay at the end (arXiv:2405.18392).
 

@@ -2,7 +2,7 @@
 
 Blind to tasks. A probe (`probe.py`) has measured each model; from that follow seconds an epoch, and from those about
 how many epochs every recipe can have. That is a guess: where time is short, a trial is told how much of it there is,
-and ends in time with a low learning rate. The plan is kept with the job, so that a resumed one goes on with the same plan.
+and ends in time with a low learning rate. The plan is kept with the job; a resumed one goes on with it.
 """
 
 from __future__ import annotations
