@@ -117,5 +117,25 @@ def save_tiny(kind: str, task: str, folder: Path, seed: int = 0) -> Any:
     """Save a tiny network of a type with random weights, as the hub has them, and return it."""
     torch.manual_seed(seed)
     network = getattr(transformers, AUTO[task]).from_config(config_of(kind))
+    _settle_norms(network)
     network.save_pretrained(folder)
     return network
+
+
+def _settle_norms(network: Any) -> None:
+    """Give batch norm that rests the statistics of its input for noise, as pretrained networks have those of images.
+
+    With a mean of 0 and a variance of 1 small random weights would let every signal vanish.
+    """
+
+    def settle(module: Any, inputs: tuple[torch.Tensor]) -> None:
+        module.running_mean.copy_(inputs[0].mean((0, 2, 3)))
+        module.running_var.copy_(inputs[0].var((0, 2, 3)))
+
+    resting = [module for module in network.modules() if type(module).__name__.endswith("FrozenBatchNorm2d")]
+    hooks = [module.register_forward_pre_hook(settle) for module in resting]
+    if resting:
+        with torch.no_grad():
+            network.eval()(pixel_values=torch.rand(8, 3, 2 * SIDE, 2 * SIDE))
+    for hook in hooks:
+        hook.remove()
