@@ -179,13 +179,14 @@ FAMILIES = (
     _learns_by_heart("mmd-3x-deformable-detr_refine_twostage_r50_16xb2-50e_coco", 0.15, **SQUARE),
     _learns_by_heart("maskrcnn_resnet18_fpn", 0.75, number_of_epochs=15, **SIDES),
     _learns_by_heart("mmd-3x-mask-rcnn_swin-t-p4-w7_fpn_1x_coco", 0.25, **SQUARE),
-    *(_learns_classes(f"transformers-{kind}", 0.7, kind, few=FEW) for kind in ("vit", "deit", "beit", "swinv2")),
-    _learns_by_heart("transformers-detr", 0.15, "detr", **TINY),
-    _learns_by_heart("transformers-rt_detr", 0.15, "rt_detr", **TINY),
-    _learns_by_heart("transformers-rt_detr_v2", 0.15, "rt_detr_v2", **TINY),
-    _learns_by_heart("transformers-d_fine", 0.15, "d_fine", **TINY),
-    _learns_by_heart("transformers-maskformer", 0.3, "maskformer", **TINY),
-    _learns_by_heart("transformers-mask2former", 0.3, "mask2former", **TINY),
+    *(
+        _learns_classes(f"transformers-{kind}", floor, kind, few=FEW, number_of_epochs=120)
+        for kind, floor in (("vit", 0.7), ("deit", 0.6), ("beit", 0.6), ("swinv2", 0.5))
+    ),
+    _learns_by_heart("transformers-detr", 0.03, "detr", **{**TINY, "number_of_epochs": 600, "learning_rate": 0.0005}),
+    *(_learns_by_heart(f"transformers-{kind}", 0.6, kind, **TINY) for kind in ("rt_detr", "rt_detr_v2", "d_fine")),
+    _learns_by_heart("transformers-maskformer", 0.5, "maskformer", **TINY),
+    _learns_by_heart("transformers-mask2former", 0.8, "mask2former", **TINY),
 )
 """A case for every family that has no pretrained weights at hand, from random ones, with small images."""
 
