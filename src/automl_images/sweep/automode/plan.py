@@ -192,8 +192,7 @@ def make_plan(
 ) -> AutoModePlan:
     """Decide which candidates are tried and with how many epochs: in their order, each in the time that is left.
 
-    The default recipe is always tried, in the time that there is: a short training to its end is better than the
-    beginning of a long one, and both are better than none.
+    The default recipe is always tried, in the time that there is.
 
     Args:
         candidates: the default recipe first, then by rank.
