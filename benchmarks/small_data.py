@@ -172,7 +172,7 @@ FAMILIES = (
     _learns_classes("vits16r224", 0.6, few=FEW, learning_rate=0.0002),
     _learns_by_heart("fasterrcnn_resnet18_fpn", 0.8, number_of_epochs=15, **SIDES),
     _learns_by_heart("retinanet_resnet50_fpn", 0.6, number_of_epochs=50, **SIDES),
-    _learns_by_heart("yolov5", 0.6, model_size="small", learning_rate=0.001, number_of_epochs=100, **SQUARE),
+    _learns_by_heart("yolov5", 0.8, model_size="small", learning_rate=0.001, number_of_epochs=100, **SQUARE),
     _learns_by_heart("mmd-3x-yolof_r50_c5_8x8_1x_coco", 0.3, number_of_epochs=40, **SIDES),
     _learns_by_heart("mmd-3x-vfnet_r50-mdconv-c3-c5_fpn_ms-2x_coco", 0.8, number_of_epochs=40, **SIDES),
     _learns_by_heart("mmd-3x-sparse-rcnn_r50_fpn_300-proposals_crop-ms-480-800-3x_coco", 0.05, **SIDES),
