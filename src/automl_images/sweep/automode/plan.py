@@ -145,9 +145,12 @@ class AutoModePlan:
         return max(LEAST_MINUTES, round((seconds_left - startup) / 60, 2))
 
     def least_seconds(self) -> float:
-        """Return how long the shortest trial that is worth beginning takes; 0 where the time is too short for any."""
+        """Return how long the shortest trial that is worth beginning takes.
+
+        Where the time is too short for any it is half of the time, so that one begins and no other.
+        """
         least = min((recipe.least_seconds for recipe in self.tried), default=0.0)
-        return least if self.budget_seconds is None or least <= self.budget_seconds else 0.0
+        return least if self.budget_seconds is None or least <= self.budget_seconds else self.budget_seconds / 2
 
     def most_trials(self, trials: int) -> int:
         """Return how many of so many trials there are to make: with nothing to search one a recipe."""
