@@ -132,6 +132,11 @@ def test_a_default_that_cannot_be_used_is_no_rival(job):
     assert "kept without a comparison, as trial 7" in best["comparison"]["sentence"]
 
 
+@pytest.mark.parametrize(("note", "told"), [(float("nan"), ""), ("max_training_minutes reached", None)])
+def test_the_note_of_the_best_trial_is_kept_and_an_empty_cell_is_none(job, note, told):
+    assert select(job, board(default=GOOD, winner=GOOD, note=note))["note"] == (note if told is None else told)
+
+
 def test_a_default_that_failed_is_named(job):
     trials = board(default=BAD, winner=GOOD).assign(status=["Completed", "Failed"], note=["", "no memory\nat all"])
     found = select(job, trials)["comparison"]

@@ -80,9 +80,12 @@ def test_a_default_of_unknown_cost_is_tried():
 
 def test_what_the_user_lets_a_trial_take_is_what_it_is_planned_with():
     given = [candidate("default"), candidate("second"), candidate("huge", 5)]
-    plan = make_plan(given, FACTS, 10, 1, budget_seconds=1000, trial_seconds=77)
+    plan = make_plan(given, FACTS, 10, 1, budget_seconds=1000, trial_minutes=77 / 60)
     assert [(r.name, r.epochs) for r in plan.recipes] == [("default", 6), ("second", 5), ("huge", 0)]
     assert plan.least_seconds() < 77
+    asked = {**plan.recipes[0].configuration, "number_of_epochs": 10}
+    assert [plan.minutes_for(asked, seconds) for seconds in (None, 1000, 50)] == [77 / 60, 77 / 60, 0.75]
+    assert AutoModePlan.from_dict(plan.as_dict()) == plan
 
 
 def test_what_cannot_be_tried_at_all_is_not_tried_for_want_of_others():

@@ -112,8 +112,7 @@ def plan_automode(
     EventLog(folder / EVENTS).write(PROBED, elapsed=round(probing, 2))
     trials, memory = requests.options.limits.max_trials, _memory_of_a_trial(slots)
     minutes = _fixed(requests.options).get("max_training_minutes")
-    limit = None if minutes is None else 60.0 * minutes
-    plan = make_plan(candidates, facts, trials, slots, seconds_left - probing, memory, limit)
+    plan = make_plan(candidates, facts, trials, slots, seconds_left - probing, memory, minutes)
     for line in plan.table():
         LOG.info("AutoMode: %s", line)
     if not plan.tried:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from automl_images.core.files import fingerprint, read_json
-from automl_images.core.hyperparameters import canonical
 from automl_images.core.tracking import Tracker
 from automl_images.core.types import Table
 from automl_images.data.image_cache import ImageCache
@@ -130,13 +129,10 @@ class Sweep:
         recipes = recipes_for(self.options, self.requests.task, self.portfolio)
         plan = plan_automode(self.job.folder, self.requests, recipes, self._slots, self._seconds_left())
         space = plan.space()
-        fixed_limit = canonical(self.options.training_parameters).get("max_training_minutes")
 
         def propose(trial: optuna.Trial, seconds_left: float | None) -> dict[str, Any]:
             chosen = space.suggest(trial)
-            limits = plan.minutes_for(chosen, seconds_left), fixed_limit
-            minutes = min((limit for limit in limits if limit is not None), default=None)
-            return {**chosen, "max_training_minutes": minutes}
+            return {**chosen, "max_training_minutes": plan.minutes_for(chosen, seconds_left)}
 
         def fits(branch: int) -> bool:
             return plan.tried[branch].least_seconds <= self._seconds_left()

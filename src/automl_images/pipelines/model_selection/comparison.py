@@ -86,11 +86,16 @@ def compare(
 
 def without_rival(challenger: TrialRow, default: TrialRow, metric: str) -> dict[str, Any]:
     """Return what `compare` would where the trial of the default recipe came to nothing; `default` holds its `note`."""
-    note = default.get("note")
-    why = note.splitlines()[0] if isinstance(note, str) and note else default["status"]
+    why = (note_of(default) or default["status"]).splitlines()[0]
     failed = f"trial {_named(default)}, the default recipe, came to nothing: {why}"
     sentence = f"Trial {_named(challenger)} is kept without a comparison, as {failed}"
     return _told({**_not_compared(challenger, default, metric), "kept": CHALLENGER, "sentence": sentence})
+
+
+def note_of(trial: TrialRow) -> str:
+    """Return the note of a trial; an empty cell of a table is NaN."""
+    note = trial.get("note")
+    return note if isinstance(note, str) else ""
 
 
 def _not_compared(challenger: TrialRow, default: TrialRow, metric: str) -> dict[str, Any]:

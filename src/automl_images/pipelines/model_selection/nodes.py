@@ -10,7 +10,7 @@ from automl_images.core.types import Table
 from automl_images.jobs.options import JobOptions
 from automl_images.jobs.store import JobStore
 from automl_images.models.trained import TrainedModel
-from automl_images.pipelines.model_selection.comparison import DEFAULT, compare, load_trial, without_rival
+from automl_images.pipelines.model_selection.comparison import DEFAULT, compare, load_trial, note_of, without_rival
 from automl_images.sweep.selection import best_trial as best_of
 from automl_images.sweep.selection import judged
 from automl_images.tasks import TASKS
@@ -33,13 +33,13 @@ def select_best_trial(
     metric = TASKS.get(options.task).primary_metric
     rows = [{str(name): value for name, value in row.items()} for row in trials.to_dict("records")]
     best, comparison = best_of(rows, metric), None
-    first = [row for row in sorted(rows, key=lambda row: int(row["trial"])) if row.get("recipe") == DEFAULT][:1]
-    for default in first:
-        if not judged([default], metric):
-            comparison = without_rival(best, default, metric)
-        elif default["trial"] != best["trial"]:
-            comparison = compare(best, default, validation_data, jobs, options)
-            best = default if comparison["kept"] == DEFAULT else best
+    of_default = [row for row in rows if row.get("recipe") == DEFAULT]
+    default = min(of_default, key=lambda row: int(row["trial"]), default=best)
+    if not judged([default], metric):
+        comparison = without_rival(best, default, metric)
+    elif default["trial"] != best["trial"]:
+        comparison = compare(best, default, validation_data, jobs, options)
+        best = default if comparison["kept"] == DEFAULT else best
     return {
         "job": best["job"],
         "trial": int(best["trial"]),
@@ -49,7 +49,7 @@ def select_best_trial(
         "best_epoch": int(best["best_epoch"]),
         "epochs": int(best["epochs"]),
         "seconds": float(best["seconds"]),
-        "note": str(best.get("note") or ""),
+        "note": note_of(best),
         "comparison": comparison,
         "automode": considered(jobs.get(best["job"]).folder),
     }

@@ -108,10 +108,12 @@ class AutoModePlan:
     Attributes:
         recipes: all that were considered.
         budget_seconds: of the job when it was planned; None: no limit.
+        trial_minutes: that the user lets a trial train; None: no limit.
     """
 
     recipes: tuple[PlannedRecipe, ...]
     budget_seconds: float | None
+    trial_minutes: float | None = None
 
     @property
     def tried(self) -> list[PlannedRecipe]:
@@ -135,14 +137,15 @@ class AutoModePlan:
         return self.tried[trial_number].name if trial_number < len(self.tried) else "search"
 
     def minutes_for(self, configuration: Mapping[str, Any], seconds_left: float | None) -> float | None:
-        """Return the minutes that a trial has; None where there is time enough for all epochs."""
+        """Return the minutes that a trial has; None where nobody limits it and there is time enough for all epochs."""
         matching = [recipe for recipe in self.tried if recipe.leads_to(configuration)]
         recipe = max(matching, key=lambda recipe: len(recipe.configuration))  # the default's is part of many others
         startup, per_epoch = recipe.startup_seconds or 0.0, recipe.seconds_per_epoch or math.inf
         needed = predicted(startup, per_epoch, int(configuration["number_of_epochs"]))
         if seconds_left is None or seconds_left >= SHORT * needed:
-            return None
-        return max(LEAST_MINUTES, round((seconds_left - startup) / 60, 2))
+            return self.trial_minutes
+        left = max(LEAST_MINUTES, round((seconds_left - startup) / 60, 2))
+        return left if self.trial_minutes is None else min(left, self.trial_minutes)
 
     def least_seconds(self) -> float:
         """Return how long the shortest trial that is worth beginning takes.
@@ -178,7 +181,8 @@ class AutoModePlan:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> AutoModePlan:
         """Return the plan that `as_dict` described."""
-        return cls(tuple(PlannedRecipe(**recipe) for recipe in values["recipes"]), values["budget_seconds"])
+        recipes = tuple(PlannedRecipe(**recipe) for recipe in values["recipes"])
+        return cls(recipes, values["budget_seconds"], values.get("trial_minutes"))
 
     def _branch(self, recipe: PlannedRecipe) -> dict[str, Any]:
         return {**recipe.configuration, "number_of_epochs": recipe.epochs_asked, **recipe.search}
@@ -191,7 +195,7 @@ def make_plan(
     slots: int,
     budget_seconds: float | None,
     memory_bytes: float | None = None,
-    trial_seconds: float | None = None,
+    trial_minutes: float | None = None,
 ) -> AutoModePlan:
     """Decide which candidates are tried and with how many epochs: in their order, each in the time that is left.
 
@@ -204,7 +208,7 @@ def make_plan(
         slots: trials at once.
         budget_seconds: left for all trials; None: no limit.
         memory_bytes: that a trial may take; None: no limit. The default recipe is tried all the same.
-        trial_seconds: that the user lets a trial take; None: no limit.
+        trial_minutes: that the user lets a trial train; None: no limit.
     """
     planned: list[PlannedRecipe] = []
     for number, candidate in enumerate(candidates):
@@ -212,13 +216,13 @@ def make_plan(
         if budget_seconds is not None:
             taken = sum(r.seconds for r in planned if r.epochs)
             left = max(0.0, min(budget_seconds, budget_seconds * slots - taken))
-        if trial_seconds is not None:
-            left = trial_seconds if left is None else min(left, trial_seconds)
+        if trial_minutes is not None:
+            left = min(60.0 * trial_minutes, math.inf if left is None else left)
         recipe = _planned(candidate, facts, left, memory_bytes, is_default=number == 0)
         if recipe.epochs and sum(r.epochs > 0 for r in planned) >= trials:
             recipe = dataclasses.replace(recipe, epochs=0, reason=f"max_trials is {trials}")
         planned.append(recipe)
-    return AutoModePlan(tuple(planned), budget_seconds)
+    return AutoModePlan(tuple(planned), budget_seconds, trial_minutes)
 
 
 def predicted(startup_seconds: float, seconds_per_epoch: float, epochs: int) -> float:
