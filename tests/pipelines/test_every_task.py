@@ -77,6 +77,41 @@ def test_the_model_gives_again_what_the_run_predicted(finished):
         np.testing.assert_allclose(predictor.predict([image])[0], first["probs"], atol=1e-5)
 
 
+SCORE = """
+import base64, json, sys
+import mlflow, pandas as pd
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model(sys.argv[2])
+content = open(sys.argv[3], "rb").read()
+cells = [content, base64.encodebytes(content)]
+print(model.predict(pd.DataFrame(cells, columns=["image"])).to_json(orient="records"))
+print([name for name in ("torch", "kedro", "optuna") if name in sys.modules])
+print(sys.modules["automl_images"].__file__)
+"""
+
+
+def test_the_registered_model_answers_as_azures_does(finished, tmp_path):
+    """As in Azure's notebooks, in a process that knows nothing of the project, from the copy of the code in the model."""
+    task, root, _ = finished
+    lines = (root / "07_model_output" / task / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    expected = json.loads(lines[0])
+    model = f"models:/{read(root / '06_models' / task / 'registered_model.json')['registered_model']}@champion"
+    command = [sys.executable, "-c", SCORE, f"sqlite:///{root}/mlflow.db", model, expected["filename"]]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    *_, answer, heavy, code = done.stdout.splitlines()
+    first, second = json.loads(answer)
+    assert first == second  # bytes and base64 of the same image
+    if task == "instance_segmentation":
+        above = [box for box in expected["boxes"] if box["score"] > MORE[task]["box_score_threshold"]]
+        assert [box["box"] for box in first["boxes"]] == [box["box"] for box in above]
+        assert all(set(box) == {"box", "label", "score", "polygon"} for box in first["boxes"])
+    else:
+        assert first == {"probs": expected["probs"], "labels": expected["labels"]}
+    assert heavy == "[]"
+    assert "/code/automl_images/" in code
+
+
 def test_masks_are_exported_as_pictures_where_that_is_asked_for(finished):
     task, root, _ = finished
     pictures = list((root / "07_model_output" / task / "mask_pictures").rglob("*.png"))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl_images.core.errors import ModelError
 from automl_images.core.types import FloatArray, ImageArray
+from automl_images.data.mltable import classes_to_response
 from automl_images.inference.backend import Backend
 from automl_images.inference.metadata import ClassifierMetadata
 from automl_images.inference.predictor import Predictor
@@ -68,3 +70,9 @@ class ClassificationPredictor(Predictor):
                 )
             found[[piece.image for piece in batch]] = self._activation(logits)
         return found
+
+    def respond(self, images: Iterable[ImageArray]) -> Iterator[dict[str, Any]]:
+        """Yield the scoring response of each image, `{"probs": […], "labels": […]}`; errors as of `predict`."""
+        for image in images:
+            [found] = self.predict([image])
+            yield classes_to_response(found, self.metadata.classes)

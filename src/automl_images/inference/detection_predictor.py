@@ -5,12 +5,14 @@ Owns the order of decoding, undoing the resize, merging what tiles found, thresh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from automl_images.core.errors import ModelError
 from automl_images.core.types import Detections, FloatArray, ImageArray
+from automl_images.data.mltable import detections_to_response
 from automl_images.data.tiling import tiles
 from automl_images.inference.backend import Backend
 from automl_images.inference.decoders import DECODERS
@@ -73,6 +75,21 @@ class DetectionPredictor(Predictor):
         """
         found = self._found(images, score_threshold, tiling, batch_size)
         return [self.finished(one, *size) for one, size in found]
+
+    def respond(
+        self, images: Iterable[ImageArray], *, score_threshold: float | None = None, exact: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the scoring response of each image, `{"boxes": [{"box": …, "label": …, "score": …}, …]}`.
+
+        Args:
+            images, score_threshold: as of `predict`, and errors too.
+            exact: add to each object its `mask`, of which its `polygon` may be a simpler picture.
+        """
+        points = self.metadata.max_number_of_polygon_points
+        for image in images:
+            [found] = self.predict([image], score_threshold=score_threshold)
+            height, width = image.shape[:2]
+            yield detections_to_response(found, self.metadata.classes, width, height, max_points=points, exact=exact)
 
     def found(
         self,

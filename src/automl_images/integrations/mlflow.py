@@ -16,7 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import automl_images
 from automl_images.core.databases import filled_url
+from automl_images.inference.model_folder import MODEL_FILE
 
 _STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 _SQLITE = "sqlite:///"
@@ -85,10 +87,11 @@ class MLflowTracker:
         self._client.set_terminated(run_id, _STATUS[status])
 
     def register_model(self, run_id: str, folder: Path, name: str, tags: Mapping[str, str]) -> str:
-        """Store the model folder as an ONNX-flavoured MLflow model and register it; return the version."""
+        """Store the model folder as an MLflow model (`mlflow_model.py`) and register it; return the version."""
         with tempfile.TemporaryDirectory() as temporary:
             packed = Path(temporary) / "model"
-            _save_onnx_flavour(folder, packed)
+            about = {"base_model_name": tags.get("model_name"), "finetuning_task": tags.get("task")}
+            _save_model(folder, packed, {**about, "is_automl_model": True, "training_run_id": run_id})
             self._client.log_artifacts(run_id, str(packed), "model")
         if not self._client.search_registered_models(f"name = '{name}'"):
             self._client.create_registered_model(name)
@@ -187,17 +190,33 @@ def _key(name: str) -> str:
     return re.sub(r"[^\w\-. /]", "_", name)
 
 
-def _save_onnx_flavour(folder: Path, target: Path) -> None:
+def _save_model(folder: Path, target: Path, metadata: Mapping[str, Any]) -> None:
+    """Write a model folder as an MLflow model of two flavours: the ONNX file, and images in, responses out."""
     import mlflow.onnx
     import onnx
+    from mlflow.models import Model
+    from mlflow.models.signature import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
 
+    from automl_images.integrations import mlflow_model
+
+    signature = ModelSignature(inputs=Schema([ColSpec(DataType.binary, mlflow_model.COLUMN)]))
     with _quiet():
-        requirements = ["onnxruntime", "numpy"]
-        model = onnx.load(folder / "model.onnx")
-        mlflow.onnx.save_model(model, str(target), pip_requirements=requirements, save_as_external_data=False)
+        mlflow.onnx.save_model(
+            onnx.load(folder / MODEL_FILE),
+            str(target),
+            signature=signature,
+            pip_requirements=mlflow_model.requirements(),
+            code_paths=[str(Path(automl_images.__file__).parent)],
+            metadata={name: value for name, value in metadata.items() if value is not None},
+            save_as_external_data=False,
+        )
     for file in folder.iterdir():
-        if file.name != "model.onnx":
-            (target / file.name).write_bytes(file.read_bytes())
+        (target / file.name).write_bytes(file.read_bytes())
+    about = Model.load(str(target))
+    about.flavors["python_function"].update(loader_module=mlflow_model.__name__)
+    del about.flavors["python_function"]["data"]  # it is all of the folder
+    about.save(str(target / "MLmodel"))
 
 
 @contextlib.contextmanager

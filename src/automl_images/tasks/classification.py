@@ -18,7 +18,7 @@ from automl_images.augmentation.preview import preview
 from automl_images.augmentation.sample import Sample
 from automl_images.core.types import FloatArray, Row
 from automl_images.data.images import read_image
-from automl_images.data.mltable import classes_from_response, classes_to_response, labels_of
+from automl_images.data.mltable import classes_from_response, labels_of
 from automl_images.evaluation.bootstrap import Difference, mean_difference, mean_interval
 from automl_images.evaluation.classification import (
     ClassificationEvaluation,
@@ -124,12 +124,8 @@ class Classification(TaskAdapter):
     def predict(self, onnx_model: bytes, rows: Sequence[Row], options: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the scoring response of each row."""
         predictor = cast(ClassificationPredictor, load_predictor(onnx_model))
-        names = predictor.metadata.classes
-        responses = []
-        for row in rows:
-            [found] = predictor.predict([read_image(row["image_url"])])
-            responses.append({"filename": row["image_url"], **classes_to_response(found, names)})
-        return responses
+        responses = predictor.respond(read_image(row["image_url"]) for row in rows)
+        return [{"filename": row["image_url"], **found} for row, found in zip(rows, responses, strict=True)]
 
     def evaluate(
         self,

@@ -21,7 +21,6 @@ from automl_images.data.mask_files import MaskPictures, distinct_names
 from automl_images.data.mltable import (
     class_names,
     detections_from_response,
-    detections_to_response,
     labels_of,
     objects_from_row,
 )
@@ -136,15 +135,9 @@ class FindingObjects(TaskAdapter):
     def predict(self, onnx_model: bytes, rows: Sequence[Row], options: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the scoring response of each row at the low score of the evaluation, with exact masks."""
         predictor = cast(DetectionPredictor, load_predictor(onnx_model))
-        classes, points = predictor.metadata.classes, predictor.metadata.max_number_of_polygon_points
-        responses = []
-        for row in rows:
-            image = read_image(row["image_url"])
-            [found] = predictor.predict([image], score_threshold=EVALUATION_SCORE)
-            height, width = image.shape[:2]
-            response = detections_to_response(found, classes, width, height, max_points=points, exact=True)
-            responses.append({"filename": row["image_url"], **response})
-        return responses
+        images = (read_image(row["image_url"]) for row in rows)
+        responses = predictor.respond(images, score_threshold=EVALUATION_SCORE, exact=True)
+        return [{"filename": row["image_url"], **found} for row, found in zip(rows, responses, strict=True)]
 
     def mask_pictures(
         self, predictions: Sequence[Mapping[str, Any]], rows: Sequence[Row], model: TrainedModel
