@@ -1,15 +1,17 @@
 """Writing files: what a reader sees when the writer dies or the disk is full."""
 
+import contextlib
 import os
 import platform
+import sqlite3
 import subprocess
 import sys
 
 import pytest
 
 from automl_images.core import files
-from automl_images.core.errors import DiskFullError
-from automl_images.core.files import replacing, write_bytes
+from automl_images.core.errors import DiskFullError, ModelError
+from automl_images.core.files import disk_may_be_full, replacing, write_bytes
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
@@ -49,7 +51,7 @@ def small_disk(tmp_path):
     if done.returncode:
         pytest.skip("needs the right to mount a small disk")
     yield tmp_path
-    subprocess.run(["umount", str(tmp_path)], check=True)
+    subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
 def test_a_full_disk_is_named_and_the_old_file_stays(small_disk):
@@ -60,3 +62,45 @@ def test_a_full_disk_is_named_and_the_old_file_stays(small_disk):
         write_bytes(path, bytes(900_000))
     assert path.stat().st_size == 600_000
     assert [p.name for p in small_disk.iterdir()] == ["model.bin"]
+
+
+def test_a_full_disk_is_found_in_what_libraries_make_of_it(small_disk):
+    """F7: SQLAlchemy, Optuna and MLflow hide the error of SQLite in one of their own."""
+    file = small_disk / "store.db"
+
+    def fill():
+        try:
+            with contextlib.closing(sqlite3.connect(file)) as connection:
+                connection.execute("CREATE TABLE t (content BLOB)")
+                connection.execute("INSERT INTO t VALUES (?)", (bytes(2_000_000),))
+                connection.commit()
+        except sqlite3.OperationalError as error:
+            raise RuntimeError("the store says no") from error
+
+    with pytest.raises(DiskFullError, match=rf"{file} cannot be written"), disk_may_be_full(file):
+        fill()
+    with pytest.raises(sqlite3.OperationalError, match="syntax"), disk_may_be_full(file):
+        sqlite3.connect(":memory:").execute("no words of SQL")
+
+
+@pytest.mark.parametrize("library", ["torch", "safetensors"])
+def test_a_full_disk_is_found_whoever_writes(small_disk, library):
+    """F7: torch names a position in the file instead."""
+    import safetensors.torch
+    import torch
+
+    save = torch.save if library == "torch" else safetensors.torch.save_file
+    with (
+        pytest.raises(DiskFullError, match=r"weights\.pt cannot be written"),
+        replacing(small_disk / "weights.pt") as temporary,
+    ):
+        save({"weight": torch.zeros(500_000)}, temporary)
+    assert not list(small_disk.iterdir())
+
+
+def test_an_error_of_another_cause_stays_what_it_is(small_disk):
+    write_bytes(small_disk / "most", bytes(1_000_000))
+    with pytest.raises(ModelError), replacing(small_disk / "x"):
+        raise ModelError("no model")
+    with pytest.raises(OSError, match="Not a directory"):
+        write_bytes(small_disk / "most" / "folder" / "x", b"")

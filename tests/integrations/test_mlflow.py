@@ -1,13 +1,22 @@
 """MLflow for real, on SQLite in a temporary folder."""
 
+import contextlib
+import os
+import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
+import urllib.request
 
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from automl_images.core.errors import JobError
 from automl_images.integrations.mlflow import MLflowTracker
+from automl_images.sweep import patience
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +94,54 @@ def test_a_registered_model_holds_all_files_and_the_champion_moves_on_demand(tra
 def test_the_store_lies_where_the_project_is(tracker):
     assert tracker.uri.startswith("sqlite:////")
     assert tracker.uri.endswith("/store/mlflow.db")
+
+
+@pytest.fixture
+def server(tmp_path):
+    """MLflow's own server; calling it starts it, `stop` ends it."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    places = ["--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db", "--artifacts-destination", str(tmp_path / "a")]
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", *places]
+    running = []
+
+    def start():
+        running.append(subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL))
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
+                return f"http://127.0.0.1:{port}"
+            time.sleep(0.2)
+        raise AssertionError("the server did not start")
+
+    def stop():
+        os.killpg(running.pop().pid, signal.SIGKILL)
+
+    start.stop = stop
+    yield start
+    if running:
+        stop()
+
+
+@pytest.mark.slow
+def test_an_outage_of_the_server_loses_no_number(server, tmp_path, monkeypatch, caplog):
+    """F18: whoever asks waits, and what happened meanwhile is recorded afterwards."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    tracker = MLflowTracker(server(), "tests", tmp_path)
+    job = tracker.start_job("calm_otter", "object_detection", {}, None)
+    trial = tracker.start_trial(job, 0, {}, None)
+    tracker.log_metrics(trial, {"m": 0.1}, 1)
+    server.stop()
+    waiting = threading.Thread(target=tracker.log_metrics, args=(trial, {"m": 0.2}, 2))
+    waiting.start()
+    time.sleep(3)
+    assert waiting.is_alive()
+    server()
+    waiting.join(timeout=60)
+    assert "does not answer" in caplog.text
+    assert [m.value for m in tracker._client.get_metric_history(trial, "m")] == [0.1, 0.2]
+    monkeypatch.setattr(patience, "PATIENCE", 1.0)
+    server.stop()
+    with pytest.raises(JobError, match=r"MLflow's store http.* gave no answer for 1 seconds"):
+        tracker.log_metrics(trial, {"m": 0.3}, 3)

@@ -157,3 +157,34 @@ def test_a_second_run_of_the_job_is_told_who_holds_it(project):
     assert "Traceback" not in output
     output, _ = first.communicate(timeout=600)
     assert_whole(project, output)  # nothing disturbed it
+
+
+@pytest.fixture
+def small_disk(project):
+    """A disk for the data root, on which sizes in megabytes can be set; only root can make one."""
+    data = project / "data"
+    data.mkdir()
+
+    def resize(megabytes, option="size"):
+        command = ["mount", "-t", "tmpfs", "-o", f"{option}={megabytes}m", "none", str(data)]
+        return subprocess.run(command, check=False).returncode
+
+    if resize(1):
+        pytest.skip("needs the right to mount a small disk")
+    yield lambda megabytes: resize(megabytes, "remount,size")
+    subprocess.run(["umount", "--lazy", str(data)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("megabytes", [1, 35, 45, 100])
+def test_a_full_disk_costs_nothing_but_time(project, small_disk, megabytes):
+    """F7: wherever the disk is full, one line says so, and with room the same command makes the run whole."""
+    small_disk(megabytes)
+    code, output = finish(project)
+    assert "Traceback" not in output
+    assert "isk is full" in output, output
+    assert code == 74, output
+    small_disk(2000)
+    code, output = finish(project)
+    assert code == 0, output
+    assert_whole(project, output)

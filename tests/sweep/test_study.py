@@ -16,7 +16,7 @@ from fake_trials import sweep
 from automl_images.core.errors import BusyError, JobError
 from automl_images.sweep import patience
 from automl_images.sweep import study as study_module
-from automl_images.sweep.patience import patiently
+from automl_images.sweep.patience import Patience
 from automl_images.sweep.study import STUDY_FILE, Holder, JobStudy
 
 
@@ -88,7 +88,7 @@ def test_nan_is_no_report_and_a_repeated_epoch_counts_once(tmp_path):
 
 
 def test_an_unreachable_server_is_an_error_without_the_password(monkeypatch, tmp_path):
-    monkeypatch.setattr("automl_images.sweep.study.OPENING_PATIENCE", 1.0)
+    monkeypatch.setattr("automl_images.sweep.patience.OPENING_PATIENCE", 1.0)
     monkeypatch.setenv("SECRET", "canary")
     with pytest.raises(JobError, match="gave no answer") as caught:
         JobStudy(tmp_path, "job", "postgresql+pg8000://me:$SECRET@127.0.0.1:1/x")
@@ -105,8 +105,8 @@ def test_patience_ends(monkeypatch):
         calls.append(1)
         raise OperationalError("select", {}, Exception("gone"))
 
-    with pytest.raises(JobError, match=r"gave no answer for 0 seconds: .*gone"):
-        patiently(fails, patience=0.2)
+    with pytest.raises(JobError, match=r"The database gave no answer for 0 seconds: .*gone"):
+        Patience("the database")(fails, 0.2)
     assert len(calls) > 2
 
 
@@ -159,10 +159,10 @@ def test_of_two_that_begin_at_the_same_moment_one_holds(tmp_path, monkeypatch):
     def other_begins(_):
         monkeypatch.setattr(study_module.time, "sleep", lambda _: None)
         machine(monkeypatch, "b")
-        found.append(Holder(study._study, "job", is_shared=True))
+        found.append(Holder(study._study, "job", study._patiently, is_shared=True))
 
     monkeypatch.setattr(study_module.time, "sleep", other_begins)
     monkeypatch.setattr(Holder, "_is_alive", lambda *_: False)
     with pytest.raises(BusyError, match=r"taken over by process .* on b"):
-        Holder(study._study, "job", is_shared=True)
+        Holder(study._study, "job", study._patiently, is_shared=True)
     found[0].beat()

@@ -14,6 +14,7 @@ import os
 import platform
 import re
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,12 +22,13 @@ from typing import Any
 
 import psutil
 
-from automl_images.core.errors import DiskFullError
+from automl_images.core.errors import AutoMLImagesError, DiskFullError
 from automl_images.core.failpoints import failpoint
 
 TEMPORARY_PREFIX = ".tmp-"
 _OWN_PREFIX = f"{TEMPORARY_PREFIX}{re.sub(r'[^A-Za-z0-9]', '', platform.node())}-"
 _CLEANED: set[Path] = set()
+_FULL_BYTES = 64 * 1024
 
 
 @contextlib.contextmanager
@@ -45,8 +47,9 @@ def replacing(path: Path | str) -> Iterator[Path]:
         _remove_left_over(path.parent)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{_OWN_PREFIX}{os.getpid()}-", suffix=path.suffix)
         os.close(handle)
-        temporary = Path(name)
-        try:
+    temporary = Path(name)
+    try:
+        with disk_may_be_full(path):
             yield temporary
             with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())
@@ -54,27 +57,43 @@ def replacing(path: Path | str) -> Iterator[Path]:
             failpoint(f"write:{path.name}")
             temporary.replace(path)
             _sync_folder(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def disk_may_be_full(path: Path) -> Iterator[None]:
-    """Turn the operating system's "no space left", met while `path` is written, into an error that says what to do.
+    """Turn an error, met while `path` is written on a full disk, into one that says what to do.
+
+    Libraries hide "no space left" in errors of their own: where those do not say it, as torch's, the space that is
+    free does.
 
     Raises:
         DiskFullError: nothing more fits on the disk.
     """
     try:
         yield
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+    except AutoMLImagesError:
+        raise
+    except Exception as error:
+        free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
+        if not _says_full(error) and (isinstance(error, OSError) or free >= _FULL_BYTES):
             raise
-        free = shutil.disk_usage(path.parent).free
         raise DiskFullError(
             f"The disk is full: {path} cannot be written, {free} bytes are free there. What was there before is "
             "untouched. Make room and run the same command again."
         ) from error
+
+
+def _says_full(error: BaseException | None) -> bool:
+    """Tell whether an error, or what it came from, says that nothing more fits: of a disk, or of a user's share."""
+    if error is None:
+        return False
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode == sqlite3.SQLITE_FULL
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return os.strerror(errno.ENOSPC) in str(error) or _says_full(error.__cause__ or error.__context__)
 
 
 def write_bytes(path: Path | str, content: bytes) -> None:

@@ -12,13 +12,14 @@ import logging
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import automl_images
-from automl_images.core.databases import filled_url
+from automl_images.core.databases import filled_url, shown_url
 from automl_images.inference.model_folder import MODEL_FILE
+from automl_images.sweep.patience import OPENING_PATIENCE, Patience, is_outage_of_database
 
 _STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 _SQLITE = "sqlite:///"
@@ -132,11 +133,16 @@ class MLflowTracker:
 
     @functools.cached_property
     def _client(self) -> Any:
+        patiently = Patience(f"MLflow's store {shown_url(self.uri)}", self.file, _is_outage)
         with _quiet(), self._alone():
-            from mlflow import MlflowClient
+            return _PatientClient(patiently(self._opened, OPENING_PATIENCE), patiently)
 
-            client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
-            client.search_experiments(max_results=1)  # creates the tables of a new SQLite file
+    def _opened(self) -> Any:
+        """Return a client of the store; a new SQLite file gets its tables."""
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        client.search_experiments(max_results=1)
         return client
 
     def _alone(self) -> contextlib.AbstractContextManager[Any]:
@@ -177,6 +183,29 @@ class MLflowTracker:
         run = self._client.create_run(self._experiment_id, run_name=name, tags={**tags, "status": "Running"})
         self._client.log_batch(run.info.run_id, params=[Param(_key(k), str(v)[:6000]) for k, v in params.items()])
         return str(run.info.run_id)
+
+
+class _PatientClient:
+    """MLflow's client, each call of which waits for a store that does not answer.
+
+    Trials go on meanwhile, and what they tell is recorded afterwards.
+    """
+
+    def __init__(self, client: Any, patiently: Patience) -> None:
+        self._client, self._patiently = client, patiently
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        call = getattr(self._client, name)
+        return lambda *args, **options: self._patiently(lambda: call(*args, **options))
+
+
+def _is_outage(error: Exception) -> bool:
+    """Tell whether an error is of a store that may answer again; refused requests have other codes."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        return error.error_code in {"TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR"}
+    return is_outage_of_database(error)
 
 
 def _absolute(uri: str, root: Path) -> str:

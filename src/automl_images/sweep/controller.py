@@ -87,7 +87,7 @@ class TrialController:
 
         Raises:
             Interrupted: the user stopped the run; running trials have saved their state.
-        DiskFullError: nothing more fits on the disk; the same command goes on.
+            DiskFullError: nothing more fits on the disk; the same command goes on.
             TrainingError: trial after trial died of the same cause before any came to a result.
         """
         self._tell("job_started", trials=self.budget.trials)

@@ -1,16 +1,20 @@
-"""Waiting for a database that does not answer: the same call again, for minutes, before giving up.
+"""Waiting for a database or server that does not answer: the same call again, for minutes, before giving up.
 
-A restart of PostgreSQL or a locked SQLite file must cost a sweep seconds, not the night. Calls must be repeatable.
+A restart of PostgreSQL, a locked SQLite file or an outage of MLflow's server must cost a sweep seconds, not the night.
+Calls must be repeatable. A full disk does not pass by waiting and is told at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from automl_images.core.errors import JobError
+from automl_images.core.files import disk_may_be_full
 
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
@@ -18,35 +22,61 @@ LOG = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 PATIENCE = 300.0
 """Seconds without an answer after which the run gives up; its state is in the trials' folders."""
+OPENING_PATIENCE = 30.0
+"""The same at the start: a person waits, and a wrong address is likelier than an outage."""
 
 
-def patiently(call: Callable[[], T], patience: float = PATIENCE) -> T:
-    """Return what `call` returns; while the database does not answer, call again with growing pauses.
-
-    Args:
-        call: may be repeated without harm.
-        patience: seconds after which to give up.
-
-    Raises:
-        JobError: no answer within `patience`.
-    """
+def is_outage_of_database(error: Exception) -> bool:
+    """Tell whether an error of Optuna or SQLAlchemy is of a database that may answer again."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import DBAPIError
 
-    begun, pause = time.monotonic(), FIRST_PAUSE
-    while True:
-        try:
-            return call()
-        except (StorageInternalError, DBAPIError) as error:
-            cause = _first_line(error)
-            if time.monotonic() - begun + pause > patience:
-                raise JobError(
-                    f"The study's database gave no answer for {patience:.0f} seconds: {cause}. "
-                    "Trials keep their checkpoints; run the same command again when the database is back."
-                ) from error
-        LOG.warning(f"The study's database does not answer ({cause}); trying again in {pause:.0f} seconds.")
-        time.sleep(pause)
-        pause = min(LONGEST_PAUSE, 2 * pause)
+    return isinstance(error, StorageInternalError | DBAPIError)
+
+
+class Patience:
+    """Makes calls of one database or server, again and again while it does not answer.
+
+    Args:
+        what: it is, for messages, for example `the study's database`.
+        file: it is in, where it is one.
+        is_outage: tells errors that may pass from others.
+    """
+
+    def __init__(
+        self, what: str, file: Path | None = None, is_outage: Callable[[Exception], bool] = is_outage_of_database
+    ) -> None:
+        self._what, self._file, self._is_outage = what[:1].upper() + what[1:], file, is_outage
+
+    def __call__(self, call: Callable[[], T], seconds: float | None = None) -> T:
+        """Return what `call` returns; while there is no answer, call again with growing pauses.
+
+        Args:
+            call: may be repeated without harm.
+            seconds: after which to give up; None: `PATIENCE`.
+
+        Raises:
+            JobError: no answer in that time.
+            DiskFullError: the file's disk is full.
+        """
+        seconds = PATIENCE if seconds is None else seconds
+        begun, pause = time.monotonic(), FIRST_PAUSE
+        while True:
+            try:
+                with disk_may_be_full(self._file) if self._file else contextlib.nullcontext():
+                    return call()
+            except Exception as error:
+                if not self._is_outage(error):
+                    raise
+                cause = _first_line(error)
+                if time.monotonic() - begun + pause > seconds:
+                    raise JobError(
+                        f"{self._what} gave no answer for {seconds:.0f} seconds: {cause}. Trials keep their "
+                        "checkpoints; run the same command again when it is back."
+                    ) from error
+            LOG.warning(f"{self._what} does not answer ({cause}); trying again in {pause:.0f} seconds.")
+            time.sleep(pause)
+            pause = min(LONGEST_PAUSE, 2 * pause)
 
 
 def _first_line(error: BaseException) -> str:

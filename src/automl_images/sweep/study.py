@@ -22,7 +22,8 @@ import psutil
 
 from automl_images.core.databases import filled_url, shown_url
 from automl_images.core.errors import BusyError, JobError
-from automl_images.sweep.patience import patiently
+from automl_images.sweep import patience
+from automl_images.sweep.patience import Patience
 from automl_images.sweep.policies import NoTerminationOptions, build_pruner
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ _HOLDER = "holder"
 BEAT_SECONDS = 5.0
 SETTLING_SECONDS = 1.0
 """After which a process looks whether another began at the same moment; far longer than reading and writing take."""
-OPENING_PATIENCE = 30.0
-"""Seconds: at the start a person waits, and a wrong address is likelier than an outage."""
 LOG = logging.getLogger(__name__)
 
 
@@ -83,7 +82,9 @@ class JobStudy:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._pruner = pruner or build_pruner(NoTerminationOptions())
         self.url = filled_url(url) if url else _sqlite_url(folder)
-        self._study = patiently(
+        file = None if url else folder / STUDY_FILE
+        self._patiently = Patience("the study's database", file)
+        self._study = self._patiently(
             lambda: optuna.create_study(
                 storage=_storage(self.url),
                 study_name=name,
@@ -92,9 +93,9 @@ class JobStudy:
                 direction="maximize",
                 load_if_exists=True,
             ),
-            OPENING_PATIENCE,
+            patience.OPENING_PATIENCE,
         )
-        self._holder = Holder(self._study, name, is_shared=not self.url.startswith("sqlite"))
+        self._holder = Holder(self._study, name, self._patiently, is_shared=not self.url.startswith("sqlite"))
         self._trials: dict[int, optuna.Trial] = {}
 
     @property
@@ -104,7 +105,7 @@ class JobStudy:
 
     def asked(self) -> list[Asked]:
         """Return all trials that were asked for so far, in the order of their numbers."""
-        found = patiently(lambda: self._study.get_trials(deepcopy=False))
+        found = self._patiently(lambda: self._study.get_trials(deepcopy=False))
         return [
             Asked(t.number, dict(t.user_attrs[CONFIGURATION]), t.user_attrs.get(NOTE, ""))
             for t in found
@@ -116,14 +117,16 @@ class JobStudy:
         import optuna
 
         running = (optuna.trial.TrialState.RUNNING,)
-        open_numbers = {t.number for t in patiently(lambda: self._study.get_trials(deepcopy=False, states=running))}
+        open_numbers = {
+            t.number for t in self._patiently(lambda: self._study.get_trials(deepcopy=False, states=running))
+        }
         return [trial for trial in self.asked() if trial.number in open_numbers]
 
     def ask(self, propose: Callable[[optuna.Trial], Mapping[str, Any]]) -> Asked:
         """Return a new trial; `propose` draws its configuration from Optuna's trial."""
-        trial = patiently(self._half_asked) or patiently(self._study.ask)
-        configuration = dict(patiently(lambda: propose(trial)))
-        patiently(lambda: trial.set_user_attr(CONFIGURATION, configuration))
+        trial = self._patiently(self._half_asked) or self._patiently(self._study.ask)
+        configuration = dict(self._patiently(lambda: propose(trial)))
+        self._patiently(lambda: trial.set_user_attr(CONFIGURATION, configuration))
         self._trials[trial.number] = trial
         return Asked(trial.number, configuration)
 
@@ -131,12 +134,12 @@ class JobStudy:
         """Record the primary metric of an epoch (from 1); a repeated epoch and a value that is no number count not."""
         trial = self._trial(number)
         if math.isfinite(value) and epoch not in trial._cached_frozen_trial.intermediate_values:
-            patiently(lambda: trial.report(value, epoch))
+            self._patiently(lambda: trial.report(value, epoch))
 
     def reason_to_stop(self, number: int) -> str:
         """Return why the policy of early termination gives the trial up; empty: it goes on."""
         trial = self._trial(number)
-        return patiently(lambda: self._pruner.reason(self._study, trial.storage.get_trial(trial._trial_id)))
+        return self._patiently(lambda: self._pruner.reason(self._study, trial.storage.get_trial(trial._trial_id)))
 
     def tell(self, number: int, status: str, value: float | None, note: str) -> None:
         """Close a trial; closing it twice changes nothing.
@@ -147,7 +150,7 @@ class JobStudy:
             value: the best primary metric; None: it came to none.
             note: cause of the status.
         """
-        patiently(lambda: self._tell(number, status, value, note))
+        self._patiently(lambda: self._tell(number, status, value, note))
 
     def close(self) -> None:
         """Let another controller have the study."""
@@ -200,11 +203,12 @@ class Holder:
     Args:
         study: to be held.
         name: of the job, for messages.
+        patiently: makes the calls of its database.
         is_shared: other machines may hold it too, which may even have our host's name, as containers do.
     """
 
-    def __init__(self, study: optuna.Study, name: str, *, is_shared: bool) -> None:
-        self._study, self._is_shared = study, is_shared
+    def __init__(self, study: optuna.Study, name: str, patiently: Patience, *, is_shared: bool) -> None:
+        self._study, self._patiently, self._is_shared = study, patiently, is_shared
         started = psutil.Process().create_time()
         name_of_process = f"process {os.getpid()} on {platform.node()}"
         self._me = {"name": name_of_process, "host": platform.node(), "process": os.getpid(), "started": started}
@@ -244,10 +248,10 @@ class Holder:
             self._write(None)
 
     def _write(self, value: Any) -> None:
-        patiently(lambda: self._study.set_user_attr(_HOLDER, value))
+        self._patiently(lambda: self._study.set_user_attr(_HOLDER, value))
 
     def _found(self) -> dict[str, Any] | None:
-        return patiently(lambda: self._study.user_attrs).get(_HOLDER)
+        return self._patiently(lambda: self._study.user_attrs).get(_HOLDER)
 
     def _is_me(self, found: Mapping[str, Any] | None) -> bool:
         return found is not None and {**found, "count": 0} == {**self._me, "count": 0}
