@@ -20,17 +20,18 @@ from automl_images.sweep.patience import Patience
 from automl_images.sweep.study import STUDY_FILE, Holder, JobStudy
 
 
-def test_a_locked_study_is_waited_for(tmp_path):
+@pytest.mark.parametrize("seconds", [3, pytest.param(30, marks=pytest.mark.slow)])
+def test_a_locked_study_is_waited_for(tmp_path, seconds):
     """F19: another program holds a write lock on the file for a while."""
     study = JobStudy(tmp_path, "job", None)
     study.ask(lambda trial: {"score": 0.1})
     other = sqlite3.connect(tmp_path / STUDY_FILE, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
-    release = threading.Timer(3, other.rollback)
+    release = threading.Timer(seconds, other.rollback)
     release.start()
     begun = time.monotonic()
     study.report(0, 1, 0.5)
-    assert time.monotonic() - begun > 2
+    assert time.monotonic() - begun > seconds - 1
     release.join()
     other.close()
     study.tell(0, "Completed", 0.5, "")
