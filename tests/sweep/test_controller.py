@@ -13,8 +13,7 @@ from fake_trials import RecordingTracker, sweep
 
 from automl_images.core.errors import DiskFullError, TrainingError
 from automl_images.sweep import following
-from automl_images.sweep.budget import make_room, seconds_used
-from automl_images.sweep.controller import CANCEL
+from automl_images.sweep.budget import CANCEL, make_room, seconds_used
 from automl_images.sweep.curves import curves
 from automl_images.sweep.outcomes import kind_of_cause
 from automl_images.sweep.policies import build_pruner

@@ -28,7 +28,7 @@ from automl_images.core.failpoints import failpoint
 TEMPORARY_PREFIX = ".tmp-"
 _OWN_PREFIX = f"{TEMPORARY_PREFIX}{re.sub(r'[^A-Za-z0-9]', '', platform.node())}-"
 _CLEANED: set[Path] = set()
-_FULL_BYTES = 64 * 1024
+_FULL, _FULL_BYTES = (errno.ENOSPC, errno.EDQUOT), 64 * 1024
 
 
 @contextlib.contextmanager
@@ -65,8 +65,8 @@ def replacing(path: Path | str) -> Iterator[Path]:
 def disk_may_be_full(path: Path) -> Iterator[None]:
     """Turn an error, met while `path` is written on a full disk, into one that says what to do.
 
-    Libraries hide "no space left" in errors of their own: where those do not say it, as torch's, the space that is
-    free does.
+    Libraries hide "no space left" in errors of their own: where those do not say it, as torch's RuntimeError, the space
+    that is free does.
 
     Raises:
         DiskFullError: nothing more fits on the disk.
@@ -77,7 +77,7 @@ def disk_may_be_full(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
-        if not _says_full(error) and (isinstance(error, OSError) or free >= _FULL_BYTES):
+        if not _says_full(error) and (not isinstance(error, RuntimeError) or free >= _FULL_BYTES):
             raise
         raise DiskFullError(
             f"The disk is full: {path} cannot be written, {free} bytes are free there. What was there before is "
@@ -89,11 +89,12 @@ def _says_full(error: BaseException | None) -> bool:
     """Tell whether an error, or what it came from, says that nothing more fits: of a disk, or of a user's share."""
     if error is None:
         return False
-    if isinstance(error, sqlite3.OperationalError):
-        return error.sqlite_errorcode == sqlite3.SQLITE_FULL
-    if isinstance(error, OSError):
-        return error.errno in {errno.ENOSPC, errno.EDQUOT}
-    return os.strerror(errno.ENOSPC) in str(error) or _says_full(error.__cause__ or error.__context__)
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _FULL
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    says = any(os.strerror(number) in str(error) for number in _FULL)
+    return says or _says_full(error.__cause__ or error.__context__)
 
 
 def write_bytes(path: Path | str, content: bytes) -> None:

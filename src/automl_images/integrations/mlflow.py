@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import automl_images
-from automl_images.core.databases import filled_url, shown_url
+from automl_images.core.databases import filled_url
+from automl_images.core.files import disk_may_be_full
 from automl_images.inference.model_folder import MODEL_FILE
-from automl_images.sweep.patience import OPENING_PATIENCE, Patience, is_outage_of_database
+from automl_images.integrations.mlflow_store import PatientClient, quiet
 
 _STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 _SQLITE = "sqlite:///"
@@ -55,7 +55,10 @@ class MLflowTracker:
 
     def start_trial(self, job_run_id: str, number: int, params: Mapping[str, Any], run_id: str | None) -> str:
         """Open (or reopen) the nested run of a trial and return its id."""
-        return self._start(f"trial_{number}", params, {"mlflow.parentRunId": job_run_id, "trial": str(number)}, run_id)
+        tags = {"mlflow.parentRunId": job_run_id, "trial": str(number)}
+        run = self._start(f"trial_{number}", params, tags, run_id)
+        self._watch_system(run)
+        return run
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int, at: float | None = None) -> None:
         """Record numbers at a step in one request; the same ones of the same time `at` (Unix seconds) count once."""
@@ -92,17 +95,24 @@ class MLflowTracker:
         with tempfile.TemporaryDirectory() as temporary:
             packed = Path(temporary) / "model"
             about = {"base_model_name": tags.get("model_name"), "finetuning_task": tags.get("task")}
-            _save_model(folder, packed, {**about, "is_automl_model": True, "training_run_id": run_id})
+            with disk_may_be_full(packed):
+                _save_model(folder, packed, {**about, "is_automl_model": True, "training_run_id": run_id})
             self._client.log_artifacts(run_id, str(packed), "model")
-        if not self._client.search_registered_models(f"name = '{name}'"):
-            self._client.create_registered_model(name)
+        wanted = f"name = '{name}'"
+        self._client.patiently(lambda c: c.search_registered_models(wanted) or c.create_registered_model(name))
+        before = {version.version for version in self._client.search_model_versions(wanted)}
         source = f"{self._client.get_run(run_id).info.artifact_uri}/model"
-        return str(self._client.create_model_version(name, source, run_id, tags=dict(tags)).version)
+
+        def found(client: Any) -> Any:
+            versions = client.search_model_versions(f"{wanted} and run_id = '{run_id}'")
+            return next((version for version in versions if version.version not in before), None)
+
+        made = self._client.once(lambda c: c.create_model_version(name, source, run_id, tags=dict(tags)), found)
+        return str(made.version)
 
     def registered_version(self, name: str, tags: Mapping[str, str]) -> str | None:
         """Return the oldest version of a registered model that has all these tags, or None."""
-        wanted = " and ".join([f"name = '{name}'", *(f"tags.`{key}` = '{value}'" for key, value in tags.items())])
-        found = self._client.search_model_versions(wanted)
+        found = self._client.search_model_versions(f"name = '{name}' and {_with_tags(tags)}")
         return str(min(int(version.version) for version in found)) if found else None
 
     def model_folder(self, reference: str) -> Path | None:
@@ -112,10 +122,9 @@ class MLflowTracker:
 
         kind = "models" if re.search("[:@]", reference) else "runs"
         place = reference.replace(":", "/") if kind == "models" else f"{reference}/model"
-        _ = self._client  # makes a new store
+        where = {"tracking_uri": self.uri, "registry_uri": self.uri}
         try:
-            with _quiet():
-                return Path(download_artifacts(f"{kind}:/{place}", tracking_uri=self.uri, registry_uri=self.uri))
+            return Path(self._client.patiently(lambda _: download_artifacts(f"{kind}:/{place}", **where)))
         except (MlflowException, OSError):  # what MLflow raises for what does not exist depends on the store
             return None
 
@@ -133,17 +142,8 @@ class MLflowTracker:
 
     @functools.cached_property
     def _client(self) -> Any:
-        patiently = Patience(f"MLflow's store {shown_url(self.uri)}", self.file, _is_outage)
-        with _quiet(), self._alone():
-            return _PatientClient(patiently(self._opened, OPENING_PATIENCE), patiently)
-
-    def _opened(self) -> Any:
-        """Return a client of the store; a new SQLite file gets its tables."""
-        from mlflow import MlflowClient
-
-        client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
-        client.search_experiments(max_results=1)
-        return client
+        with self._alone():
+            return PatientClient(self.uri, self.file)
 
     def _alone(self) -> contextlib.AbstractContextManager[Any]:
         """Return what keeps other runs away meanwhile: two that make the tables of one SQLite file at once fail."""
@@ -156,18 +156,22 @@ class MLflowTracker:
 
     @functools.cached_property
     def _experiment_id(self) -> str:
-        found = self._client.get_experiment_by_name(self.experiment)
-        if found:
-            return str(found.experiment_id)
         place = (self.file.parent / "mlartifacts" / self.experiment).as_uri() if self.file else None
-        return str(self._client.create_experiment(self.experiment, artifact_location=place))
+
+        def found_or_made(client: Any) -> str:
+            found = client.get_experiment_by_name(self.experiment)
+            if found is None:
+                return str(client.create_experiment(self.experiment, artifact_location=place))
+            return str(found.experiment_id)
+
+        return self._client.patiently(found_or_made)
 
     def _watch_system(self, run_id: str) -> None:
-        """Record processor, memory, disk, network and GPU of this machine while the job runs."""
+        """Record processor, memory, disk, network and GPU of this machine while the run is open."""
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
         if run_id not in self._monitors:
-            with _quiet():
+            with quiet():
                 self._monitors[run_id] = SystemMetricsMonitor(
                     run_id, SYSTEM_METRICS_SECONDS, resume_logging=True, tracking_uri=self.uri
                 )
@@ -180,32 +184,20 @@ class MLflowTracker:
             self._client.update_run(run_id, status="RUNNING")
             self._client.set_tag(run_id, "status", "Running")
             return run_id
-        run = self._client.create_run(self._experiment_id, run_name=name, tags={**tags, "status": "Running"})
+        tags, experiment = {**tags, "status": "Running"}, self._experiment_id
+        wanted = _with_tags(tags)
+
+        def found(client: Any) -> Any:
+            return next(iter(client.search_runs([experiment], wanted, max_results=1)), None)
+
+        run = self._client.once(lambda client: client.create_run(experiment, run_name=name, tags=tags), found)
         self._client.log_batch(run.info.run_id, params=[Param(_key(k), str(v)[:6000]) for k, v in params.items()])
         return str(run.info.run_id)
 
 
-class _PatientClient:
-    """MLflow's client, each call of which waits for a store that does not answer.
-
-    Trials go on meanwhile, and what they tell is recorded afterwards.
-    """
-
-    def __init__(self, client: Any, patiently: Patience) -> None:
-        self._client, self._patiently = client, patiently
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        call = getattr(self._client, name)
-        return lambda *args, **options: self._patiently(lambda: call(*args, **options))
-
-
-def _is_outage(error: Exception) -> bool:
-    """Tell whether an error is of a store that may answer again; refused requests have other codes."""
-    from mlflow.exceptions import MlflowException
-
-    if isinstance(error, MlflowException):
-        return error.error_code in {"TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR"}
-    return is_outage_of_database(error)
+def _with_tags(tags: Mapping[str, str]) -> str:
+    """Return MLflow's words for what has all these tags."""
+    return " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
 
 
 def _absolute(uri: str, root: Path) -> str:
@@ -230,7 +222,7 @@ def _save_model(folder: Path, target: Path, metadata: Mapping[str, Any]) -> None
     from automl_images.integrations import mlflow_model
 
     signature = ModelSignature(inputs=Schema([ColSpec(DataType.binary, mlflow_model.COLUMN)]))
-    with _quiet():
+    with quiet():
         mlflow.onnx.save_model(
             onnx.load(folder / MODEL_FILE),
             str(target),
@@ -246,17 +238,3 @@ def _save_model(folder: Path, target: Path, metadata: Mapping[str, Any]) -> None
     about.flavors["python_function"].update(loader_module=mlflow_model.__name__)
     del about.flavors["python_function"]["data"]  # it is all of the folder
     about.save(str(target / "MLmodel"))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the migration chatter of a new store and the flavours' hints."""
-    names = ("alembic", "mlflow", "mlflow.store.db.utils", "mlflow.models.model")
-    levels = {name: logging.getLogger(name).level for name in names}
-    for name in names:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)

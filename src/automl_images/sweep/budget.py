@@ -15,6 +15,8 @@ from automl_images.sweep.trials import DEFAULT_RECIPE, EVENTS, WEIGHTS, TrialOut
 CANDIDATES, CHECKPOINTS = "candidates", "checkpoints"
 PROBED = "probed"
 """The event of a job's log that tells how long AutoMode's probes took."""
+CANCEL = "cancel"
+"""A file of this name in the job's folder ends the sweep as its time limit would."""
 KEPT = 2
 """The best trials never lose their weights."""
 
@@ -45,7 +47,7 @@ class Usage:
     """
 
     def __init__(self, budget: Budget, folder: Path) -> None:
-        self._budget = budget
+        self._budget, self._cancel = budget, folder / CANCEL
         self._begun = time.monotonic()
         self._before = seconds_used(folder)
 
@@ -57,6 +59,15 @@ class Usage:
     def seconds_left(self) -> float | None:
         """Return how long the job may still work; None: as long as it likes."""
         return None if self._budget.seconds is None else self._budget.seconds - self._before - self.elapsed
+
+    def why_to_end(self) -> str:
+        """Return why the sweep ends now: its time is used, or it is canceled; empty: it goes on."""
+        if (left := self.seconds_left()) is not None and left < 0:
+            return "timeout_minutes reached"
+        if self._cancel.exists():
+            self._cancel.unlink()  # it is for this run; the same command may go on later
+            return "canceled"
+        return ""
 
     def allows(self, trials: int) -> bool:
         """Tell whether one more trial may begin where `trials` have begun."""

@@ -26,6 +26,7 @@ from automl_images.sweep import outcomes
 from automl_images.sweep.budget import Budget, Usage, best_of, make_room
 from automl_images.sweep.executors import Executor
 from automl_images.sweep.following import FollowedTrial, numbers_of, prepare_folder, tracked_run
+from automl_images.sweep.patience import meanwhile
 from automl_images.sweep.progress import ProgressLines
 from automl_images.sweep.signals import StopSignals
 from automl_images.sweep.study import Asked, JobStudy
@@ -39,8 +40,6 @@ NOTED_SECONDS = 30.0
 PREPARE_SECONDS = 300.0
 """The process of the next trial is started once the one before is this near to its end."""
 MOST_RETRIES = 2
-CANCEL = "cancel"
-"""A file of this name in the job's folder ends the sweep as its time limit would."""
 
 
 class TrialController:
@@ -91,7 +90,7 @@ class TrialController:
             TrainingError: trial after trial died of the same cause before any came to a result.
         """
         self._tell("job_started", trials=self.budget.trials)
-        with self._signals, self._lines:
+        with self._signals, self._lines, meanwhile(self._while_waiting):
             try:
                 self._take_up()
                 while self._signals.count < 2 and (self._fill_slots() or self._running):
@@ -133,14 +132,25 @@ class TrialController:
                 running.interrupt()
             return False
         if reason:
-            self._ending = self._ending or reason
             self._give_up_waiting(reason)
-            for running in self._running:
-                self._stop(running, reason)
+            self._stop_all(reason)
             return False
         while len(self._running) < self.executor.slots and (request := self._next()) is not None:
             self._start(request)
         return bool(self._waiting) or self._may_ask()
+
+    def _stop_all(self, reason: str) -> None:
+        self._ending = self._ending or reason
+        for running in self._running:
+            self._stop(running, reason)
+
+    def _while_waiting(self) -> None:
+        """Heed the user, the time limit and other controllers while a database or server does not answer."""
+        if self._signals.count:
+            raise Interrupted("Stopped by the user while there was no answer. The same command goes on.")
+        if reason := self._why_to_end():
+            self._stop_all(reason)
+        self.study.beat_if_it_answers()
 
     def _give_up_waiting(self, reason: str) -> None:
         """Close trials that wait to go on; what they came to before counts."""
@@ -153,14 +163,7 @@ class TrialController:
         return self._usage.allows(len(self._outcomes) + len(self._running))
 
     def _why_to_end(self) -> str:
-        if self._ending:
-            return self._ending
-        if (left := self._usage.seconds_left()) is not None and left < 0:
-            return "timeout_minutes reached"
-        if (self.folder / CANCEL).exists():
-            (self.folder / CANCEL).unlink()  # it is for this run; the same command may go on later
-            return "canceled"
-        return self._causes.reason()
+        return self._ending or self._usage.why_to_end() or self._causes.reason()
 
     def _next(self) -> TrialRequest | None:
         if self._waiting:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,18 +20,21 @@ T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
+LOOK_UP_SECONDS = 0.25
+_CALLS: list[Callable[[], object]] = []
 PATIENCE = 300.0
 """Seconds without an answer after which the run gives up; its state is in the trials' folders."""
 OPENING_PATIENCE = 30.0
 """The same at the start: a person waits, and a wrong address is likelier than an outage."""
 
 
-def is_outage_of_database(error: Exception) -> bool:
+def is_outage_of_database(error: BaseException) -> bool:
     """Tell whether an error of Optuna or SQLAlchemy is of a database that may answer again."""
     from optuna.exceptions import StorageInternalError
-    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
-    return isinstance(error, StorageInternalError | DBAPIError)
+    is_refusal = isinstance(error, DataError | IntegrityError)
+    return isinstance(error, StorageInternalError | DBAPIError) and not is_refusal
 
 
 class Patience:
@@ -44,7 +47,7 @@ class Patience:
     """
 
     def __init__(
-        self, what: str, file: Path | None = None, is_outage: Callable[[Exception], bool] = is_outage_of_database
+        self, what: str, file: Path | None = None, is_outage: Callable[[BaseException], bool] = is_outage_of_database
     ) -> None:
         self._what, self._file, self._is_outage = what[:1].upper() + what[1:], file, is_outage
 
@@ -74,9 +77,32 @@ class Patience:
                         f"{self._what} gave no answer for {seconds:.0f} seconds: {cause}. Trials keep their "
                         "checkpoints; run the same command again when it is back."
                     ) from error
-            LOG.warning(f"{self._what} does not answer ({cause}); trying again in {pause:.0f} seconds.")
-            time.sleep(pause)
+            LOG.warning(f"{self._what} does not answer ({cause}); trying again in {pause:g} seconds.")
+            _pause(pause)
             pause = min(LONGEST_PAUSE, 2 * pause)
+
+
+@contextlib.contextmanager
+def meanwhile(call: Callable[[], object]) -> Iterator[None]:
+    """While entered, let whoever waits call this, a few times a second; what it raises ends the waiting."""
+    _CALLS.append(call)
+    try:
+        yield
+    finally:
+        _CALLS.remove(call)
+
+
+def _pause(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        calls = _CALLS.copy()
+        _CALLS.clear()  # what they call may have to wait, too
+        try:
+            for call in calls:
+                call()
+        finally:
+            _CALLS.extend(calls)
+        time.sleep(min(left, LOOK_UP_SECONDS))
 
 
 def _first_line(error: BaseException) -> str:

@@ -132,13 +132,13 @@ class JobStudy:
 
     def report(self, number: int, epoch: int, value: float) -> None:
         """Record the primary metric of an epoch (from 1); a repeated epoch and a value that is no number count not."""
-        trial = self._trial(number)
+        trial = self._patiently(lambda: self._trial(number))
         if math.isfinite(value) and epoch not in trial._cached_frozen_trial.intermediate_values:
             self._patiently(lambda: trial.report(value, epoch))
 
     def reason_to_stop(self, number: int) -> str:
         """Return why the policy of early termination gives the trial up; empty: it goes on."""
-        trial = self._trial(number)
+        trial = self._patiently(lambda: self._trial(number))
         return self._patiently(lambda: self._pruner.reason(self._study, trial.storage.get_trial(trial._trial_id)))
 
     def tell(self, number: int, status: str, value: float | None, note: str) -> None:
@@ -159,6 +159,15 @@ class JobStudy:
     def beat(self) -> None:
         """Show others that this study is held; call it now and then."""
         self._holder.beat()
+
+    def beat_if_it_answers(self) -> None:
+        """Do the same while something else, or this database, does not answer: wait for nothing."""
+        try:
+            self._holder.beat(patience=0.0)
+        except BusyError:
+            raise
+        except JobError as error:
+            LOG.debug(error)
 
     def _tell(self, number: int, status: str, value: float | None, note: str) -> None:
         import optuna
@@ -224,15 +233,18 @@ class Holder:
             time.sleep(SETTLING_SECONDS)
         self.beat()
 
-    def beat(self) -> None:
+    def beat(self, patience: float | None = None) -> None:
         """Move the counter, at most every `BEAT_SECONDS`.
+
+        Args:
+            patience: seconds to wait for the database, as of `Patience`.
 
         Raises:
             BusyError: another process has taken the study over.
         """
         if time.monotonic() - self._beaten < BEAT_SECONDS and self._count:
             return
-        found = self._found()
+        found = self._found(patience)
         if not self._is_me(found):
             other = found["name"] if found else "another process, which has ended"
             raise BusyError(
@@ -240,18 +252,18 @@ class Holder:
                 "moment. Its running trials have saved their state."
             )
         self._count, self._beaten = self._count + 1, time.monotonic()
-        self._write({**self._me, "count": self._count})
+        self._write({**self._me, "count": self._count}, patience)
 
     def release(self) -> None:
         """Say that nobody holds the study, unless another does."""
         if self._is_me(self._found()):
             self._write(None)
 
-    def _write(self, value: Any) -> None:
-        self._patiently(lambda: self._study.set_user_attr(_HOLDER, value))
+    def _write(self, value: Any, patience: float | None = None) -> None:
+        self._patiently(lambda: self._study.set_user_attr(_HOLDER, value), patience)
 
-    def _found(self) -> dict[str, Any] | None:
-        return self._patiently(lambda: self._study.user_attrs).get(_HOLDER)
+    def _found(self, patience: float | None = None) -> dict[str, Any] | None:
+        return self._patiently(lambda: self._study.user_attrs, patience).get(_HOLDER)
 
     def _is_me(self, found: Mapping[str, Any] | None) -> bool:
         return found is not None and {**found, "count": 0} == {**self._me, "count": 0}
