@@ -8,14 +8,19 @@ import subprocess
 import sys
 import threading
 import time
+import types
 import urllib.request
 
 import onnx
 import pytest
+import requests
+from mlflow.exceptions import BAD_REQUEST, MlflowException, RestException
 from onnx import TensorProto, helper
+from sqlalchemy.exc import InterfaceError
 
 from automl_images.core.errors import JobError
 from automl_images.integrations.mlflow import MLflowTracker
+from automl_images.integrations.mlflow_store import is_outage
 from automl_images.sweep import patience
 
 
@@ -96,6 +101,48 @@ def test_the_store_lies_where_the_project_is(tracker):
     assert tracker.uri.endswith("/store/mlflow.db")
 
 
+def caused(error, cause):
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (caused(MlflowException("x", BAD_REQUEST), InterfaceError("select", {}, Exception("no network"))), True),
+        (caused(MlflowException("x"), requests.ConnectionError()), True),
+        (MlflowException("API request to endpoint /a failed with error code 503 != 200"), True),
+        (MlflowException("API request to endpoint /a failed with error code 413 != 200"), False),
+        (RestException({"error_code": "INTERNAL_ERROR", "message": "its database is away"}), True),
+        (RestException({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such run"}), False),
+        (requests.HTTPError(response=types.SimpleNamespace(status_code=503)), True),
+        (requests.HTTPError(response=types.SimpleNamespace(status_code=403)), False),
+        (ValueError("x"), False),
+    ],
+)
+def test_what_passes_is_told_from_what_does_not(error, expected):
+    """The first is how MLflow tells that PostgreSQL does not answer."""
+    assert is_outage(error) is expected
+
+
+def test_what_came_through_without_an_answer_is_not_made_again(tracker, monkeypatch):
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.01)
+    client = tracker._client._client
+    create, answers = client.create_run, iter([requests.ConnectionError, None])
+
+    def silent_at_first(*args, **options):
+        run = create(*args, **options)
+        if error := next(answers):
+            raise error
+        return run
+
+    monkeypatch.setattr(client, "create_run", silent_at_first)
+    job = tracker.start_job("lost_answer", "object_detection", {}, None)
+    found = tracker._client.search_runs([tracker._experiment_id], "tags.job = 'lost_answer'")
+    assert [run.info.run_id for run in found] == [job]
+    tracker.end(job, "Completed")
+
+
 @pytest.fixture
 def server(tmp_path):
     """MLflow's own server; calling it starts it, `stop` ends it."""
@@ -127,7 +174,6 @@ def server(tmp_path):
 @pytest.mark.slow
 def test_an_outage_of_the_server_loses_no_number(server, tmp_path, monkeypatch, caplog):
     """F18: whoever asks waits, and what happened meanwhile is recorded afterwards."""
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     tracker = MLflowTracker(server(), "tests", tmp_path)
     job = tracker.start_job("calm_otter", "object_detection", {}, None)
     trial = tracker.start_trial(job, 0, {}, None)

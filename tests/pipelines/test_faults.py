@@ -99,7 +99,7 @@ def epochs_told(project, trial, job_name="night"):
     [
         "write:model.onnx",  # F3: while the ONNX model is written
         pytest.param(f"node:export.{TASK}.export_model", marks=pytest.mark.slow),  # F4: between nodes
-        pytest.param("write:trials.csv", marks=pytest.mark.slow),  # F4: in a node's save
+        "write:trials.csv",  # F4: in a node's save
     ],
 )
 def test_a_run_that_is_killed_is_made_whole_by_the_same_command(project, place):

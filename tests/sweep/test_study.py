@@ -12,8 +12,9 @@ import time
 import psutil
 import pytest
 from fake_trials import sweep
+from sqlalchemy.exc import IntegrityError, OperationalError
 
-from automl_images.core.errors import BusyError, JobError
+from automl_images.core.errors import BusyError, Interrupted, JobError
 from automl_images.sweep import patience
 from automl_images.sweep import study as study_module
 from automl_images.sweep.patience import Patience
@@ -98,8 +99,6 @@ def test_an_unreachable_server_is_an_error_without_the_password(monkeypatch, tmp
 
 def test_patience_ends(monkeypatch):
     monkeypatch.setattr(patience, "FIRST_PAUSE", 0.01)
-    from sqlalchemy.exc import OperationalError
-
     calls = []
 
     def fails():
@@ -109,6 +108,29 @@ def test_patience_ends(monkeypatch):
     with pytest.raises(JobError, match=r"The database gave no answer for 0 seconds: .*gone"):
         Patience("the database")(fails, 0.2)
     assert len(calls) > 2
+
+
+def test_the_user_is_heeded_while_a_database_is_silent(monkeypatch):
+    monkeypatch.setattr(patience, "LOOK_UP_SECONDS", 0.01)
+    heard = []
+
+    def stop():
+        heard.append(1)
+        if len(heard) == 3:
+            raise Interrupted("enough")
+
+    def fails():
+        raise OperationalError("select", {}, Exception("gone"))
+
+    with pytest.raises(Interrupted), patience.meanwhile(stop):
+        Patience("the database")(fails)
+    assert len(heard) == 3
+    with pytest.raises(IntegrityError):  # a refusal, which no waiting changes
+        Patience("the database")(lambda: raising(IntegrityError("insert", {}, Exception("twice"))))
+
+
+def raising(error):
+    raise error
 
 
 def test_a_study_that_vanished_is_noticed(tmp_path):
