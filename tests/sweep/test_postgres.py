@@ -139,3 +139,18 @@ def test_runs_and_registry_work_on_the_server_too(server, tmp_path):
     tracker.end(trial, "Completed")
     tracker.end(job, "Completed")
     assert tracker._client.get_run(trial).data.metrics == {"mean_average_precision": 0.5}
+
+
+def test_an_outage_of_the_servers_database_of_runs_loses_no_number(server, tmp_path):
+    """F18 in the environment `postgres`: MLflow calls a connection that is refused a bad request."""
+    server.execute("CREATE DATABASE mlflow_outage")
+    tracker = MLflowTracker(server.url.removesuffix("postgres") + "mlflow_outage", "tests", tmp_path)
+    job = tracker.start_job("calm_otter", "object_detection", {}, None)
+    tracker.log_metrics(job, {"m": 0.1}, 1)
+    server.stop()
+    again = threading.Timer(2, server.start)
+    again.start()
+    tracker.log_metrics(job, {"m": 0.2}, 2)
+    again.join()
+    assert [metric.value for metric in tracker._client.get_metric_history(job, "m")] == [0.1, 0.2]
+    tracker.end(job, "Completed")
