@@ -19,7 +19,7 @@ CODES: dict[str, tuple[Severity, str, str]] = {
     "ANNOTATION_ROTATED": ("warning", "rotated annotations", "drawn on the unrotated image; turned with its EXIF flag"),
     "BOX_CLIPPED": ("warning", "clipped box", "a box sticks out of the image by less than half of its area"),
     "BOX_DUPLICATE": ("warning", "kept both", "two boxes of an image have the same class and place"),
-    "BOX_INVALID": ("error", "dropped box", "a box whose left is not left of its right, or top not above its bottom"),
+    "BOX_INVALID": ("error", "dropped box", "a box with left not left of right or top not above bottom, by 0.01 px"),
     "BOX_OUTSIDE_IMAGE": ("error", "dropped box", "half of a box or more lies outside the image"),
     "BOX_TINY": ("warning", "kept", "a side of a box is below one pixel"),
     "CATEGORY_ID_DUPLICATE": ("error", "kept first", "two categories have the same id"),
