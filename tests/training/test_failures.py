@@ -158,6 +158,35 @@ def test_unreadable_images_are_left_out_and_a_batch_of_them_is_reported(tmp_path
     assert all(int(name.split("-")[1]) < 8 for event in skipped for name in event["image_ids"])
 
 
+def test_images_that_are_left_out_are_told_once_a_trial_also_after_a_resume(
+    tmp_path, train_here, train_apart, events_of
+):
+    kill = {"AUTOML_IMAGES_FAILPOINT": "training:step:10:kill"}
+    train_apart(tmp_path, TinyLearner(unreadable=[3, 20]), environment=kill).join(60)
+    assert len(events_of(tmp_path, "epoch")) == 1
+    train_here(tmp_path, TinyLearner(unreadable=[3, 20]))
+    [told] = events_of(tmp_path, "images_left_out")
+    assert (told["epoch"], told["images"]) == (1, 2)
+    assert set(told["image_ids"]) == {"image-3", "image-20"}
+    assert told["message"].startswith(
+        f"2 training images were left out in epoch 1, the first is {told['image_ids'][0]}"
+    )
+    assert [e["epoch"] for e in events_of(tmp_path, "epoch")] == [1, 2, 3]
+
+
+def test_images_that_can_all_be_read_are_not_told_of(tmp_path, train_here, events_of):
+    train_here(tmp_path, number_of_epochs=1)
+    assert not events_of(tmp_path, "images_left_out")
+
+
+def test_no_readable_training_image_is_an_error(tmp_path, train_here, events_of):
+    with pytest.raises(DataError, match=r"none could be read in epoch 1, for example image-\d+\. Bring the files back"):
+        train_here(tmp_path, TinyLearner(unreadable=range(22)))
+    assert events_of(tmp_path, "images_left_out")[0]["images"] == 22
+    assert events_of(tmp_path, "failed")[0]["is_final"]
+    assert not (tmp_path / "result.json").exists()
+
+
 def test_no_readable_validation_image_is_an_error(tmp_path, train_here):
     learner = TinyLearner()
     learner.validation_set = TinyImages(4, 0, unreadable=range(4))
