@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_learner import TinyBatch, TinyImages, TinyLearner
+from torch import nn
 from torch.utils.data import get_worker_info
 
 from automl_images.core.errors import DataError, SettingsError, TrainingError
@@ -95,6 +96,39 @@ def test_exhausted_memory_halves_the_batch_and_keeps_the_effective_one(tmp_path,
 def test_memory_that_does_not_suffice_for_one_image_is_an_error(tmp_path, train_here):
     with pytest.raises(TrainingError, match="single image"):
         train_here(tmp_path, HungryLearner(0, norm=False))
+
+
+class PooledLearner(HungryLearner):
+    """Has a batch norm on maps of one pixel, like the attention of ResNeSt."""
+
+    def __init__(self, fits=100, **options):
+        super().__init__(fits, **options)
+        layers = [nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2)]
+        self.model = nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize(
+    ("learner", "batch_size", "reason"),
+    [
+        (PooledLearner(), 1, r"training_batch_size is 1\)\. Set training_batch_size to 2 or more"),
+        (PooledLearner(fits=1), 4, r"training_batch_size is 4, cut into 4 parts for want of memory\)\. Use smaller"),
+        (PooledLearner(unreadable=range(1, 22)), 4, r"is 4, of which no other image could be read\)\. Bring the files"),
+    ],
+)
+def test_a_model_that_cannot_train_on_one_image(learner, batch_size, reason, tmp_path, train_here, events_of):
+    with pytest.raises(TrainingError, match=rf"Expected at least 2 images .*got 1 .*{reason}"):
+        train_here(tmp_path, learner, training_batch_size=batch_size)
+    [failed] = events_of(tmp_path, "failed")
+    assert (failed["kind"], failed["is_final"]) == ("TrainingError", True)
+
+
+def test_another_value_error_passes_unchanged(tmp_path, train_here):
+    class Wrong(TinyLearner):
+        def losses(self, model, batch):
+            raise ValueError("Expected something else")
+
+    with pytest.raises(ValueError, match="something else"):
+        train_here(tmp_path, Wrong(), training_batch_size=1)
 
 
 def test_other_runtime_errors_pass_unchanged(tmp_path, train_here, events_of):
