@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from automl_images.core.errors import DataError
 from automl_images.core.types import Row
 from automl_images.data.findings import FindingLog, short
-from automl_images.data.mltable import labels_of
+from automl_images.data.mltable import is_url, labels_of
 
 MINIMUM_TRAINING_IMAGES = 10
 
@@ -31,6 +31,20 @@ def require_minimum(rows: Sequence[Row]) -> None:
             f"Expected at least {MINIMUM_TRAINING_IMAGES} training images (Azure AutoML's rule for image tasks), got "
             f"{len(rows)} without those held out for validation. Add labelled images, or look at the findings of the "
             "conversion if there should be more."
+        )
+
+
+def require_local(rows: Iterable[Row]) -> None:
+    """Check that the images are files.
+
+    Raises:
+        DataError: some are URLs.
+    """
+    remote = [row["image_url"] for row in rows if is_url(row["image_url"])]
+    if remote:
+        raise DataError(
+            f"Expected images that are files, as training reads them from disk, got {len(remote)} that are URLs, the "
+            f"first is {remote[0]}. Download them and name their folder in source.images."
         )
 
 
