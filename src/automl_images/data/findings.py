@@ -37,6 +37,7 @@ CODES: dict[str, tuple[Severity, str, str]] = {
     "IMAGE_BAD_EXIF": ("warning", "kept", "broken EXIF data; taken as upright"),
     "IMAGE_CORRUPT": ("error", "dropped row", "an image cannot be decoded"),
     "IMAGE_DUPLICATE": ("warning", "kept both", "image files with the same content"),
+    "IMAGE_DUPLICATE_CONFLICT": ("warning", "kept both", "image files with the same content and different classes"),
     "IMAGE_EMPTY": ("error", "dropped row", "an image file of zero bytes"),
     "IMAGE_ID_DUPLICATE": ("error", "kept first", "two images have the same id"),
     "IMAGE_KILLED_DECODER": ("error", "dropped row", "decoding an image ended the process that did it"),
