@@ -79,3 +79,11 @@ def test_interpolation() -> None:
     sample = two_objects()
     images = [plain(sample.resized(97, 131, kind).image) for kind in ("bilinear", "bicubic")]  # type: ignore[arg-type]
     assert not torch.equal(*images)
+
+
+def test_an_object_whose_corners_are_one_in_float32_is_left_out() -> None:
+    boxes = np.asarray([[32, 224.0, 288, 224.0000032], [45, 20, 55, 30]], np.float64)
+    objects = Objects(boxes, np.asarray([3, 4]), np.zeros(2, np.bool_))
+    found = Sample.from_objects(np.zeros((320, 320, 3), np.uint8), objects)
+    assert found.labels.tolist() == [4]
+    assert found.boxes.tolist() == [[45, 20, 55, 30]]

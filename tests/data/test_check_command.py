@@ -10,6 +10,8 @@ from PIL import Image
 from automl_images.cli.data import data_group
 from automl_images.core.errors import DataError
 from automl_images.data.dataset_checks import require_minimum
+from automl_images.jobs.options import JobOptions
+from automl_images.pipelines.data_conversion.nodes import convert_annotations
 
 
 def table(folder, name, count):
@@ -90,3 +92,39 @@ def test_what_was_wrong_before_is_said_first(tmp_path):
     result = check(source)
     assert result.exit_code == 1
     assert "max_invalid allows" in result.stderr
+
+
+def test_urls_of_images_are_not_usable_and_a_run_says_the_same(tmp_path):
+    rows = [{"image_url": f"https://photos.example/{k}.png", "label": ("cat", "dog")[k % 2]} for k in range(30)]
+    source = tmp_path / "far.jsonl"
+    source.write_text("\n".join(map(json.dumps, rows)))
+    result = check(str(source), "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["usable"] is False
+    reason = json.loads(result.stdout)["reason"]
+    assert "got 30 that are URLs, the first is https://photos.example/0.png. Download them" in reason
+    with pytest.raises(DataError) as caught:
+        convert_annotations(JobOptions(task="image_classification", source={"path": source}))
+    assert str(caught.value) == reason
+    near = check(table(tmp_path, "a", 20), "--validation", str(source))
+    assert near.exit_code == 1
+    assert "30 that are URLs" in near.stderr
+
+
+def test_the_class_of_masks_can_be_given_and_stands_in_the_command_that_a_run_prints(tmp_path):
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 255, (30, 40, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
+        mask = np.zeros((30, 40), np.uint8)
+        mask[5:20, 5:25] = 1
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{number}.png")
+    options = ["--task", "instance_segmentation", "--source", str(tmp_path / "masks"), "--class-name", "a nucleus"]
+    result = CliRunner().invoke(data_group, ["check", *options, "--json"])
+    assert list(json.loads(result.stdout)["summary"]["classes"]) == ["a nucleus"]
+    empty = CliRunner().invoke(data_group, ["check", *options[:-1], ""])
+    assert (empty.exit_code, empty.stderr.startswith("Error: --class-name: ")) == (2, True)
+    source = {"path": tmp_path / "masks", "class_name": "a nucleus"}
+    with pytest.raises(DataError, match=r"kedro data check --task instance_segmentation .*--class-name 'a nucleus'"):
+        convert_annotations(JobOptions(task="instance_segmentation", source=source, strict=True))

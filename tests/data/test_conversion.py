@@ -143,12 +143,29 @@ def test_rules_about_the_set(tmp_path):
     assert all(name in similar[0].message for name in ("'Cat'", "'Cat '", "'cat'"))
     alone = {f.value for f in conversion.findings if f.code == "CLASS_WITH_ONE_IMAGE"}
     assert alone == {"Cat", "Cat ", "straße", "STRASSE"}
-    (duplicate,) = [f for f in conversion.findings if f.code == "IMAGE_DUPLICATE"]
+    (duplicate,) = [f for f in conversion.findings if f.code == "IMAGE_DUPLICATE_CONFLICT"]
     assert duplicate.file.endswith("copy.png")
-    assert duplicate.message.endswith("00.png")
+    assert duplicate.message == f"'dog', but the same content as {tmp_path / '00.png'}, which is 'cat'"
+    assert "IMAGE_DUPLICATE" not in codes(conversion)
     assert "IMAGE_NAME_CLASH" in codes(conversion)
     assert conversion.summary["duplicate_images"] == 1
     assert len(conversion.rows) == 10
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "code", "message"),
+    [
+        (["a", "b"], ["b", "a"], "IMAGE_DUPLICATE", "the same content as {}"),
+        (["a", "b"], ["b"], "IMAGE_DUPLICATE_CONFLICT", "'b', but the same content as {}, which is 'a', 'b'"),
+        (["a"], [], "IMAGE_DUPLICATE_CONFLICT", "without a class, but the same content as {}, which is 'a'"),
+    ],
+)
+def test_images_of_one_content(one, other, code, message, tmp_path):
+    source = classified(tmp_path, [one, other])
+    shutil.copy(tmp_path / "00.png", tmp_path / "01.png")
+    [found] = [f for f in convert(source, "classes").findings if f.code.startswith("IMAGE_DUPLICATE")]
+    assert (found.code, found.message) == (code, message.format(tmp_path / "00.png"))
+    assert Path(found.file).name == "01.png"
 
 
 def test_minimum_of_training_images():

@@ -50,6 +50,9 @@ def box(*corners, label="cat", **fields):
         ((0, 0, 5e-324, 10), None, ["BOX_INVALID"]),
         ((199.999999999, 0, 200.000000001, 10), None, ["BOX_INVALID"]),
         ((100, 10, 100, 50), None, ["BOX_INVALID"]),
+        ((100, 50, 120, 50.005), None, ["BOX_INVALID"]),  # one and the same line in float32 of a larger image
+        ((-0.006, 10, 0.009, 50), None, ["BOX_INVALID"]),  # thin once it is cut
+        ((100, 50, 120, 50.02), (0.5, 0.5, 0.6, 0.5002), ["BOX_TINY"]),
         ((100, 50, 120, 10), None, ["BOX_INVALID"]),
     ],
 )
@@ -109,6 +112,8 @@ TRIANGLE = [20.0, 10.0, 100.0, 10.0, 100.0, 50.0]
         ([1, 2, 3, 4], "POLYGON_TOO_SHORT"),
         ([], "POLYGON_TOO_SHORT"),
         ([10, 10, 20, 20, 30, 30], "POLYGON_TOO_SHORT"),
+        ([10, 70, 190, 70, 190, 70.005], "POLYGON_TOO_SHORT"),
+        ([10, 70, 190, 70, 10, 70.005, 190, 70.005], "POLYGON_TOO_SHORT"),  # a thin 8
         ([10, 10, 20, 20, 300, 30], "POLYGON_OUTSIDE_IMAGE"),
         ([10, 10, 20, 20, 1e8, 30], "POLYGON_OUTSIDE_IMAGE"),
         ([10, 10, 20, 10, 20, 100.7], "POLYGON_CLIPPED"),

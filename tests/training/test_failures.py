@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_learner import TinyBatch, TinyImages, TinyLearner
+from torch import nn
 from torch.utils.data import get_worker_info
 
 from automl_images.core.errors import DataError, SettingsError, TrainingError
@@ -97,6 +98,39 @@ def test_memory_that_does_not_suffice_for_one_image_is_an_error(tmp_path, train_
         train_here(tmp_path, HungryLearner(0, norm=False))
 
 
+class PooledLearner(HungryLearner):
+    """Has a batch norm on maps of one pixel, like the attention of ResNeSt."""
+
+    def __init__(self, fits=100, **options):
+        super().__init__(fits, **options)
+        layers = [nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2)]
+        self.model = nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize(
+    ("learner", "batch_size", "reason"),
+    [
+        (PooledLearner(), 1, r"training_batch_size is 1\)\. Set training_batch_size to 2 or more"),
+        (PooledLearner(fits=1), 4, r"training_batch_size is 4, cut into 4 parts for want of memory\)\. Use smaller"),
+        (PooledLearner(unreadable=range(1, 22)), 4, r"is 4, of which no other image could be read\)\. Bring the files"),
+    ],
+)
+def test_a_model_that_cannot_train_on_one_image(learner, batch_size, reason, tmp_path, train_here, events_of):
+    with pytest.raises(TrainingError, match=rf"Expected at least 2 images .*got 1 .*{reason}"):
+        train_here(tmp_path, learner, training_batch_size=batch_size)
+    [failed] = events_of(tmp_path, "failed")
+    assert (failed["kind"], failed["is_final"]) == ("TrainingError", True)
+
+
+def test_another_value_error_passes_unchanged(tmp_path, train_here):
+    class Wrong(TinyLearner):
+        def losses(self, model, batch):
+            raise ValueError("Expected something else")
+
+    with pytest.raises(ValueError, match="something else"):
+        train_here(tmp_path, Wrong(), training_batch_size=1)
+
+
 def test_other_runtime_errors_pass_unchanged(tmp_path, train_here, events_of):
     class Wrong(TinyLearner):
         def losses(self, model, batch):
@@ -156,6 +190,35 @@ def test_unreadable_images_are_left_out_and_a_batch_of_them_is_reported(tmp_path
     skipped = events_of(tmp_path, "batch_skipped")
     assert skipped
     assert all(int(name.split("-")[1]) < 8 for event in skipped for name in event["image_ids"])
+
+
+def test_images_that_are_left_out_are_told_once_a_trial_also_after_a_resume(
+    tmp_path, train_here, train_apart, events_of
+):
+    kill = {"AUTOML_IMAGES_FAILPOINT": "training:step:10:kill"}
+    train_apart(tmp_path, TinyLearner(unreadable=[3, 20]), environment=kill).join(60)
+    assert len(events_of(tmp_path, "epoch")) == 1
+    train_here(tmp_path, TinyLearner(unreadable=[3, 20]))
+    [told] = events_of(tmp_path, "images_left_out")
+    assert (told["epoch"], told["images"]) == (1, 2)
+    assert set(told["image_ids"]) == {"image-3", "image-20"}
+    assert told["message"].startswith(
+        f"2 training images were left out in epoch 1, the first is {told['image_ids'][0]}"
+    )
+    assert [e["epoch"] for e in events_of(tmp_path, "epoch")] == [1, 2, 3]
+
+
+def test_images_that_can_all_be_read_are_not_told_of(tmp_path, train_here, events_of):
+    train_here(tmp_path, number_of_epochs=1)
+    assert not events_of(tmp_path, "images_left_out")
+
+
+def test_no_readable_training_image_is_an_error(tmp_path, train_here, events_of):
+    with pytest.raises(DataError, match=r"none could be read in epoch 1, for example image-\d+\. Bring the files back"):
+        train_here(tmp_path, TinyLearner(unreadable=range(22)))
+    assert events_of(tmp_path, "images_left_out")[0]["images"] == 22
+    assert events_of(tmp_path, "failed")[0]["is_final"]
+    assert not (tmp_path / "result.json").exists()
 
 
 def test_no_readable_validation_image_is_an_error(tmp_path, train_here):

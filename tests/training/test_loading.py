@@ -41,6 +41,11 @@ def test_no_lone_image_at_the_end(images, batch_size, sizes):
     assert {i for _, i in keys(order)} == set(range(images))
 
 
+@pytest.mark.parametrize("order", [TrainingOrder(9, 4, seed=0), TrainingOrder(8, 4, 0), PlainOrder(9, 4)])
+def test_the_size_of_a_batch_is_known_beforehand(order):
+    assert [order.size(number) for number in range(len(order))] == [len(batch) for batch in order]
+
+
 def test_images_of_one_shape_make_batches_together_in_any_order():
     groups = [number % 3 - 1 for number in range(30)]
     order = TrainingOrder(30, 4, seed=0, shape_groups=groups)

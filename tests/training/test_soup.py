@@ -30,6 +30,36 @@ def test_an_epoch_stays_in_the_average_only_if_it_does_no_harm(tmp_path):
     assert (chosen, float(weights["weight"])) == ([2, 0], 2.0)
 
 
+def test_candidates_that_an_unknown_epoch_drove_out_are_passed_over(tmp_path):
+    """The run was killed after it had dropped a file, before it wrote a checkpoint that says so."""
+    candidates, scores = Candidates(tmp_path, 3), {}
+    for epoch, weight in enumerate([1.0, 9.0, 3.0]):
+        scores[epoch] = -abs(weight - 2.0)
+        candidates.add(_filled(weight), epoch, scores)
+
+    def evaluate(state):
+        return -abs(float(state["weight"]) - 2.0)
+
+    candidates.add(_filled(2.0), 3, scores | {3: 0.0})  # epoch 1 goes
+    assert not (candidates.folder / "00001.safetensors").exists()
+    chosen, weights = candidates.average(scores, evaluate)
+    assert (chosen, float(weights["weight"])) == ([2, 0], 2.0)
+    (candidates.folder / "00002.safetensors").unlink()
+    assert candidates.average(scores, evaluate) == ([], {})
+
+
+def test_a_training_without_the_file_of_its_best_epoch_keeps_that_epochs_weights(tmp_path):
+    class Losing(ScriptedLearner):
+        def metrics(self, predictions, truths):
+            for path in (tmp_path / "candidates").glob("00001.safetensors"):
+                path.unlink()
+            return super().metrics(predictions, truths)
+
+    learner = Losing([0.4, 0.8, 0.6])
+    result = train(learner, settings(soup=3, ema=False), tmp_path, events=EventLog(tmp_path / "events.jsonl"))
+    assert (result.averaged_epochs, result.primary_metric, result.best_epoch) == ([], 0.8, 2)
+
+
 def test_only_the_best_are_kept_on_disk(tmp_path):
     candidates, scores = Candidates(tmp_path, 2), {}
     for epoch, score in enumerate([0.1, 0.9, 0.5, 0.2]):

@@ -50,15 +50,19 @@ class Sample:
 
     @classmethod
     def from_objects(cls, image: ImageArray, objects: Objects) -> Sample:
-        """Return the sample of an `(H, W, 3)` uint8 image and its objects; the pixels are shared, not copied."""
+        """Return the sample of an `(H, W, 3)` uint8 image and its objects; the pixels are shared, not copied.
+
+        Objects whose box has no area are left out: their loss would be no number.
+        """
         height, width = image.shape[:2]
-        return cls(
+        sample = cls(
             tv_tensors.Image(torch.from_numpy(np.require(image, requirements="W")).permute(2, 0, 1)),
             as_boxes(torch.from_numpy(np.asarray(objects.boxes, np.float32).reshape(-1, 4)), height, width),
             torch.from_numpy(np.asarray(objects.labels, np.int64)),
             torch.from_numpy(np.asarray(objects.crowd, np.bool_)),
             None if objects.masks is None else tv_tensors.Mask(torch.from_numpy(np.asarray(objects.masks, np.bool_))),
         )
+        return sample._with_area()
 
     def to_objects(self) -> Objects:
         """Return the objects as numpy arrays."""
@@ -121,9 +125,13 @@ class Sample:
             boxes = torch.minimum(boxes, torch.tensor([self.width, self.height] * 2, dtype=torch.float32))
         else:
             boxes = torch.from_numpy(mask_boxes(self.masks.numpy()))
-        sample = dataclasses.replace(self, boxes=as_boxes(boxes, self.height, self.width))
+        return dataclasses.replace(self, boxes=as_boxes(boxes, self.height, self.width))._with_area()
+
+    def _with_area(self) -> Sample:
+        """Return the sample without the objects whose box has no area."""
+        boxes = plain(self.boxes)
         keep = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
-        return sample if bool(keep.all()) else sample.take(keep)
+        return self if bool(keep.all()) else self.take(keep)
 
 
 def plain(value: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from automl_images.core.errors import DataError, SettingsError
 from automl_images.core.files import write_json
 from automl_images.core.types import Row
 from automl_images.data.conversion import Conversion, RejectedData, convert
-from automl_images.data.dataset_checks import require_minimum, shared_images
+from automl_images.data.dataset_checks import require_local, require_minimum, shared_images
 from automl_images.data.mltable import write_table
 from automl_images.data.sources import SourceOptions
 from automl_images.data.splitting import split
@@ -39,6 +39,7 @@ def _source_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--max-invalid", default=0.2, show_default=True, help="Largest share of bad rows put up with."),
         click.option("--strict", is_flag=True, help="Fail if there is any finding."),
         click.option("--target-column-name", default="label", show_default=True, help="Name of the label."),
+        click.option("--class-name", default=None, help="Masks: the class of those that lie in no class folder."),
         click.option("--one-based", is_flag=True, help="VOC: coordinates count from 1, as in the development kit."),
         click.option(
             "--split", default=None, help="Part of a source with several: YOLO key or folder of class folders."
@@ -62,7 +63,8 @@ def _source_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def check_data(as_json: bool, validation: str | None, **options: Any) -> None:
     """Print what is wrong with annotations and what they hold; change nothing.
 
-    Too few images to train on are not usable; without --validation, those that a run holds out do not count.
+    Too few images to train on are not usable, nor are URLs of images; without --validation, those that a run holds out
+    do not count.
 
     Exit code 0: usable (perhaps with findings), 1: not usable, 2: wrong usage.
 
@@ -71,7 +73,7 @@ def check_data(as_json: bool, validation: str | None, **options: Any) -> None:
     with plain_errors():
         conversion, rejection = _convert_or_reject(options)
         others = _convert_or_reject({**options, "path": validation})[0] if validation else None
-        refusal = rejection or _too_few(conversion.rows, options, others is not None)
+        refusal = rejection or _refusal(conversion.rows, options, others)
         shared = shared_images(conversion.rows, others.rows) if others else []
         if as_json:
             pairs = [[a["image_url"], b["image_url"]] for a, b in shared]
@@ -116,11 +118,12 @@ def _refuse_foreign_files(output: Path, source: Path) -> None:
 
 
 def _convert_or_reject(options: dict[str, Any]) -> tuple[Conversion, RejectedData | None]:
-    fields = {"path": options["path"], "format": options["format_"], "images": options["images"]}
+    names = ("path", "images", "split", "class_name", "one_based")
     try:
-        source = SourceOptions(**fields, split=options["split"], one_based=options["one_based"])
+        source = SourceOptions(format=options["format_"], **{name: options[name] for name in names})
     except ValidationError as error:
-        raise SettingsError(f"--{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from None
+        option = str(error.errors()[0]["loc"][0]).replace("_", "-")
+        raise SettingsError(f"--{option}: {error.errors()[0]['msg']}") from None
     settings = {"strict": options["strict"], "max_invalid": options["max_invalid"]}
     try:
         kind = TASKS.get(options["task"]).label_kind
@@ -129,10 +132,11 @@ def _convert_or_reject(options: dict[str, Any]) -> tuple[Conversion, RejectedDat
         return error.conversion, error
 
 
-def _too_few(rows: list[Row], options: dict[str, Any], validation_given: bool) -> DataError | None:
-    """Return the error with which a run, with its other parameters left alone, would refuse so few rows."""
+def _refusal(rows: list[Row], options: dict[str, Any], validation: Conversion | None) -> DataError | None:
+    """Return the error with which a run, with its other parameters left alone, would refuse these rows."""
     try:
-        if not validation_given:
+        require_local([*rows, *(validation.rows if validation else [])])
+        if validation is None:
             run = JobOptions(task=options["task"], source=SourceOptions(path=options["path"]))
             rows = split(rows, run.holdout, run.random_seed, TASKS.get(run.task).label_kind).training
         require_minimum(rows)

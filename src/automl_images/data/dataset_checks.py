@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from automl_images.core.errors import DataError
 from automl_images.core.types import Row
 from automl_images.data.findings import FindingLog, short
-from automl_images.data.mltable import labels_of
+from automl_images.data.mltable import is_url, labels_of
 
 MINIMUM_TRAINING_IMAGES = 10
 
@@ -31,6 +31,20 @@ def require_minimum(rows: Sequence[Row]) -> None:
             f"Expected at least {MINIMUM_TRAINING_IMAGES} training images (Azure AutoML's rule for image tasks), got "
             f"{len(rows)} without those held out for validation. Add labelled images, or look at the findings of the "
             "conversion if there should be more."
+        )
+
+
+def require_local(rows: Iterable[Row]) -> None:
+    """Check that the images are files.
+
+    Raises:
+        DataError: some are URLs.
+    """
+    remote = [row["image_url"] for row in rows if is_url(row["image_url"])]
+    if remote:
+        raise DataError(
+            f"Expected images that are files, as training reads them from disk, got {len(remote)} that are URLs, the "
+            f"first is {remote[0]}. Download them and name their folder in source.images."
         )
 
 
@@ -68,7 +82,7 @@ def check_dataset(rows: Sequence[Row], kind: str, source: object, log: FindingLo
         log: takes the findings.
     """
     _check_classes(rows, kind, source, log)
-    _check_content(rows, log)
+    _check_content(rows, kind, log)
     _check_names(rows, log)
 
 
@@ -95,15 +109,26 @@ def _check_classes(rows: Sequence[Row], kind: str, source: object, log: FindingL
             log.add("CLASS_NAMES_SIMILAR", message, source, value=names)
 
 
-def _check_content(rows: Sequence[Row], log: FindingLog) -> None:
-    first: dict[str, str] = {}
+def _check_content(rows: Sequence[Row], kind: str, log: FindingLog) -> None:
+    first: dict[str, Row] = {}
     for row in rows:
         content = row.get("image_details", {}).get("sha256")
         if content is None:
             continue
-        if content in first:
-            log.add("IMAGE_DUPLICATE", f"the same content as {first[content]}", row["image_url"], value=content)
-        first.setdefault(content, row["image_url"])
+        other = first.setdefault(content, row)
+        if other is row:
+            continue
+        message = f"the same content as {other['image_url']}"
+        names, others = (sorted(labels_of(each["label"], kind)) for each in (row, other))
+        if kind in {"class", "classes"} and names != others:
+            message = f"{_listed(names)}, but {message}, which is {_listed(others)}"
+            log.add("IMAGE_DUPLICATE_CONFLICT", message, row["image_url"], value=row["label"])
+        else:
+            log.add("IMAGE_DUPLICATE", message, row["image_url"], value=content)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(short(repr(name)) for name in names) or "without a class"
 
 
 def _check_names(rows: Sequence[Row], log: FindingLog) -> None:

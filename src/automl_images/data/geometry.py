@@ -34,6 +34,9 @@ UNIT = 1e9
 NOISE = 0.01
 """Pixels outside of the image that are rounding of a decimal text and nothing worth reporting."""
 
+LEAST_SIDE = 0.01
+"""Pixels below which the side of a box counts as none: in float32 its corners may be one and its loss no number."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Frame:
@@ -61,7 +64,13 @@ class Frame:
             return None
         left, top = int(left * UNIT + 0.5) / UNIT, int(top * UNIT + 0.5) / UNIT
         right, bottom = int(right * UNIT + 0.5) / UNIT, int(bottom * UNIT + 0.5) / UNIT
-        return (left, top, right, bottom) if left < right and top < bottom else None
+        box = left, top, right, bottom
+        return None if self.is_thin(box) else box
+
+    def is_thin(self, box: Box) -> bool:
+        """Tell whether a side of a normalised box is below `LEAST_SIDE`; of 1000 x 1000 where the size is unknown."""
+        width, height = (box[2] - box[0]) * (self.width or 1000), (box[3] - box[1]) * (self.height or 1000)
+        return width < LEAST_SIDE or height < LEAST_SIDE
 
     def has_area(self, box: Box) -> bool:
         """Tell whether a box's corners are in order and far enough apart to stay so when they are rounded."""

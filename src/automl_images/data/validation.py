@@ -16,7 +16,17 @@ from automl_images.core.registry import Registry
 from automl_images.core.types import Row
 from automl_images.data.findings import CODES, FindingLog, kind_of, place, short
 from automl_images.data.formats.base import Box, Malformed, RawObject, Sample
-from automl_images.data.geometry import NO_AREA, NOISE, Frame, clip, crosses_itself, polygon_area, polygon_box, rounded
+from automl_images.data.geometry import (
+    LEAST_SIDE,
+    NO_AREA,
+    NOISE,
+    Frame,
+    clip,
+    crosses_itself,
+    polygon_area,
+    polygon_box,
+    rounded,
+)
 from automl_images.data.sources import is_text
 
 _MIN_OVERLAP = 0.5
@@ -127,6 +137,10 @@ class RowChecker:
             message = f"{1 - share:.0%} of the box is outside of the image{hint}"
             self.find("BOX_OUTSIDE_IMAGE", message, sample, row, found, raw)
             return None
+        if frame.is_thin(cut):
+            message = f"a side of the box is below {LEAST_SIDE} pixels; expected corners that lie apart"
+            self.find("BOX_INVALID", message, sample, row, found, raw)
+            return None
         if outside > NOISE:
             self.find("BOX_CLIPPED", f"the box sticks out by {outside:.4g} pixels", sample, row, found, raw)
         return rounded(cut)
@@ -172,6 +186,10 @@ class RowChecker:
         segment = [round(min(max(value, 0.0), 1.0), 9) for value in segment]
         if polygon_area(segment) <= NO_AREA and not crosses_itself(segment):  # the area of an 8 is 0 as well
             self.find("POLYGON_TOO_SHORT", "the polygon has no area", sample, row, found, raw)
+            return None
+        if frame.is_thin(polygon_box([segment])):
+            message = f"the polygon is narrower than {LEAST_SIDE} pixels"
+            self.find("POLYGON_TOO_SHORT", message, sample, row, found, raw)
             return None
         return segment
 

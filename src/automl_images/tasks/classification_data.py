@@ -126,7 +126,7 @@ class TrainingSet(Dataset[ClassifiedItem | None]):
         try:
             return Sample.from_objects(self.images[index], NO_OBJECTS)
         except ImageError:
-            return None  # the batch is made without it; conversion has reported the file
+            return None  # the batch is made without it; the trainer tells
 
 
 class ValidationSet(Dataset[ClassifiedItem | None]):

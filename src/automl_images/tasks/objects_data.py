@@ -153,7 +153,7 @@ class TrainingSet(Dataset[DetectionItem | None]):
         try:
             image = self.annotated.image(self.images[row_index], self.rows[row_index])
         except ImageError:
-            return None  # the batch is made without it; conversion has reported the file
+            return None  # the batch is made without it; the trainer tells
         objects = self.annotated.objects(self.rows[row_index], image)
         if tile is not None:
             left, top, right, bottom = tile

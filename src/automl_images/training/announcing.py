@@ -11,6 +11,9 @@ from automl_images.training.memory import used_memory_mb
 from automl_images.training.progress import progress_line
 
 PROGRESS_SECONDS = 2.0
+LEFT_OUT = "images_left_out"
+_NAMED = 10
+"""Most images that are named one by one."""
 
 
 class Announcer:
@@ -61,6 +64,15 @@ class Announcer:
         """Tell that not one image of a batch could be read."""
         message = f"Step {step} of epoch {epoch} was skipped: none of its images can be read: {', '.join(image_ids)}."
         self.tell("batch_skipped", epoch=epoch, step=step, image_ids=list(image_ids), message=message)
+
+    def tell_left_out(self, epoch: int, image_ids: Sequence[str]) -> None:
+        """Tell that training goes without some images; told once a trial."""
+        verb = "training image was" if len(image_ids) == 1 else "training images were"
+        message = (
+            f"{len(image_ids)} {verb} left out in epoch {epoch}, the first is {image_ids[0]}: the file, or one that "
+            "augmentation adds to it, cannot be read. Bring the files back, or run anew from data_conversion on."
+        )
+        self.tell(LEFT_OUT, epoch=epoch, images=len(image_ids), image_ids=list(image_ids[:_NAMED]), message=message)
 
     def tell_loader_failure(self, error: RuntimeError, image_ids: Sequence[str]) -> None:
         """Tell that a loader process died or hung, and which images were being read then."""

@@ -64,6 +64,10 @@ class TrainingOrder(Sampler[list[Key]]):
         """Return the keys of a batch of the current epoch."""
         return self._batches()[number]
 
+    def size(self, number: int) -> int:
+        """Return how many keys a batch has, which takes no time."""
+        return min(self.batch_size, self._share() - number * self.batch_size)
+
     def __iter__(self) -> Iterator[list[Key]]:
         return iter(self._batches()[self.first_batch :])
 
@@ -103,6 +107,10 @@ class PlainOrder(Sampler[list[Key]]):
     def batch(self, number: int) -> list[Key]:
         """Return the keys of a batch."""
         return self._batches[number]
+
+    def size(self, number: int) -> int:
+        """Return how many keys a batch has."""
+        return len(self._batches[number])
 
     def __iter__(self) -> Iterator[list[Key]]:
         return iter(self._batches)

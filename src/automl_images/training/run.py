@@ -26,6 +26,7 @@ from automl_images.training.epochs import Meter, Pace, Standing, how_it_ends, is
 from automl_images.training.evaluate import Evaluator
 from automl_images.training.interruption import Interruption, StopRequested
 from automl_images.training.learner import Batch, Learner
+from automl_images.training.left_out import LeftOut
 from automl_images.training.loading import Loader, TrainingOrder, is_loader_failure
 from automl_images.training.losses import LossWatch
 from automl_images.training.memory import smaller
@@ -75,7 +76,9 @@ class TrainingRun:
         )
         self._saved = SavedState(self._checkpoints, learner, settings, self._stepper, self._evaluator)
         self._standing, self._watch, self._pace = Standing(), LossWatch(), Pace()
-        self._limit, self._earlier = TimeLimit(settings), seconds_of_runs(read_events(events.path))
+        earlier = read_events(events.path)
+        self._limit, self._earlier = TimeLimit(settings), seconds_of_runs(earlier)
+        self._left_out = LeftOut(self._loader, earlier)
         self._begun = time.monotonic()
         self._rate = 0.0
 
@@ -157,6 +160,7 @@ class TrainingRun:
             if self._stop is not None and self._stop():
                 standing.ended = "stopped"
         self._watch.settle(standing)
+        self._left_out.settle(standing, self._announcer)
         loss = standing.loss_sum / standing.images if standing.images else None
         return {"log_loss_train": loss, "learning_rate": self._rate, **meter.as_dict()}
 
@@ -164,6 +168,7 @@ class TrainingRun:
         """Load the batches that make one change of the weights; the last group of an epoch may be smaller."""
         first = self._standing.step
         group = [next(batches) for _ in range(min(self._accumulation, self._steps - first))]
+        self._left_out.count(group, first)
         for number, batch in enumerate(group, start=first):
             if batch is None:
                 self._announcer.tell_skipped(self._standing.epoch + 1, number + 1, self._loader.image_ids(number))

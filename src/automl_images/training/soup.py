@@ -52,16 +52,20 @@ class Candidates:
     def average(
         self, scores: Mapping[int, float], evaluate: Callable[[dict[str, Tensor]], float]
     ) -> tuple[list[int], dict[str, Tensor]]:
-        """Return the epochs whose average is best, and that average.
+        """Return the epochs whose average is best, and that average; nothing where the best epoch's file is missing.
+
+        Files may be missing after a resume: the killed run dropped them for an epoch that the checkpoint does not know.
 
         Args:
             scores: of all epochs, by epoch.
             evaluate: gives the score of some weights.
         """
         first, *others = best_epochs(scores, self.count)
+        if not self._path(first).is_file():
+            return [], {}
         chosen, best = [first], scores[first]
         weights = load_file(self._path(first))
-        for epoch in others:
+        for epoch in (epoch for epoch in others if self._path(epoch).is_file()):
             tried = _mean(weights, load_file(self._path(epoch)), len(chosen))
             score = evaluate(tried)
             if score >= best:

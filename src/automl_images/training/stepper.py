@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,11 +16,15 @@ from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import parse_flag_from_env
 from torch import Tensor, nn
 
+from automl_images.core.errors import TrainingError
 from automl_images.training.ema import WeightAverage
 from automl_images.training.learner import Batch, Learner
 from automl_images.training.memory import attempt
 from automl_images.training.optimizers import make_optimizer, peak_learning_rate
 from automl_images.training.settings import TrainingSettings, require_precision
+
+_ONE_VALUE = "Expected more than 1 value per channel when training"
+"""How torch begins what it says of a batch norm whose maps are one pixel, given one image."""
 
 
 class Stepper:
@@ -131,11 +135,19 @@ class Stepper:
         for number, piece in enumerate(pieces, start=1):
             is_last = number == len(pieces)
             with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self._model):
-                losses = self._learner.losses(self._model, piece.to(self.accelerator.device, non_blocking=True))
+                losses = self._losses(piece)
                 loss = torch.stack([value.float() for value in losses.values()]).sum() * (len(piece) / images)
                 self.accelerator.backward(loss)
             total += loss.detach()
         return total
+
+    def _losses(self, piece: Batch) -> Mapping[str, Tensor]:
+        try:
+            return self._learner.losses(self._model, piece.to(self.accelerator.device, non_blocking=True))
+        except ValueError as error:
+            if len(piece) > 1 or not str(error).startswith(_ONE_VALUE):
+                raise
+            raise _lone_image(self._settings.training_batch_size, self.parts) from error
 
     def _clip(self) -> None:
         bound = self._settings.gradient_clip
@@ -146,6 +158,26 @@ class Stepper:
             self.accelerator.clip_grad_norm_(parameters, bound)
         else:
             self.accelerator.clip_grad_value_(parameters, bound)
+
+
+def _lone_image(batch_size: int, parts: int) -> TrainingError:
+    """Return the error of a model that cannot train on one image.
+
+    Args:
+        batch_size: training_batch_size as set.
+        parts: into how many pieces a batch is cut for want of memory.
+    """
+    reason, remedy = "", "Set training_batch_size to 2 or more, or take another model."
+    if parts > 1:
+        reason = f", cut into {parts} parts for want of memory"
+        remedy = "Use smaller images, mixed precision, a device with more memory, or another model."
+    elif batch_size > 1:
+        reason = ", of which no other image could be read"
+        remedy = "Bring the files back, raise training_batch_size, or take another model."
+    return TrainingError(
+        "Expected at least 2 images in a training step, as this model has norm layers that need them, got 1 "
+        f"(training_batch_size is {batch_size}{reason}). {remedy}"
+    )
 
 
 def _accelerator(mixed_precision: str) -> Accelerator:

@@ -4,7 +4,8 @@ Owns what comes before and after the loop: a trial that is finished already, how
 without them when one dies, and what is told when training fails. The order of things in one go stands in `run.py`.
 
 Events (`core/events.py`): `started`, `progress` (at most every two seconds), `epoch`, `checkpoint`,
-`batch_size_reduced`, `batch_skipped`, `loader_failed`, `checkpoint_unusable`, `interrupted`, `finished`, `failed`.
+`batch_size_reduced`, `batch_skipped`, `images_left_out` (once a trial), `loader_failed`, `checkpoint_unusable`,
+`interrupted`, `finished`, `failed`.
 Epochs are counted from 1. After a resume the events of repeated epochs come again, with the same values.
 """
 
@@ -56,7 +57,7 @@ def train(
     Raises:
         TrainingError: non-finite or too large loss, no memory for a single image, nothing to train, or the folder
             holds checkpoints of another training.
-        DataError: no validation image can be read.
+        DataError: no training image of an epoch, or no validation image, can be read.
         SettingsError: the device cannot do the precision asked for.
         Interrupted: SIGINT or SIGTERM came; the state is saved.
     """

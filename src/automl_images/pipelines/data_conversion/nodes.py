@@ -9,7 +9,7 @@ from typing import Any
 from automl_images.core.errors import DataError
 from automl_images.core.types import Table
 from automl_images.data.conversion import Conversion, RejectedData, convert
-from automl_images.data.mltable import is_url
+from automl_images.data.dataset_checks import require_local
 from automl_images.data.sources import SourceOptions
 from automl_images.jobs.options import JobOptions
 from automl_images.tasks import TASKS
@@ -50,19 +50,14 @@ def _convert(source: SourceOptions, kind: str, options: JobOptions) -> Conversio
         )
     except RejectedData as error:
         raise DataError(f"{error} All findings: {_check_command(source, options)}") from error
-    remote = [row["image_url"] for row in conversion.rows if is_url(row["image_url"])]
-    if remote:
-        raise DataError(
-            f"{len(remote)} images are URLs, the first is {remote[0]}. Training reads local files: download them and "
-            "name their folder in source.images."
-        )
+    require_local(conversion.rows)
     return conversion
 
 
 def _check_command(source: SourceOptions, options: JobOptions) -> str:
     """Return the command that lists all findings of a source that was refused."""
     given = {"task": options.task, "format": source.format, "source": source.path, "images": source.images}
-    given |= {"split": source.split, "target-column-name": options.target_column_name}
+    given |= {"split": source.split, "class-name": source.class_name, "target-column-name": options.target_column_name}
     words = [f"--{name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None]
     return " ".join(["kedro data check", *words, *(["--one-based"] if source.one_based else [])])
 
