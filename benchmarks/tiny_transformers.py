@@ -58,10 +58,32 @@ _HGNET = {
     "stage_numb_of_layers": [1, 1, 1, 1],
     "out_features": _UPPER,
 }
+_OTHER_HEADS: dict[str, dict[str, Any]] = {
+    "levit": {
+        "image_size": SIDE,
+        "hidden_sizes": [16, 24, 32],
+        "num_attention_heads": [2] * 3,
+        "depths": [1] * 3,
+        "key_dim": [8] * 3,
+    },
+    "hgnet_v2": {**_HGNET, "embedding_size": 8},
+    "textnet": {"stem_out_channels": 8, "hidden_sizes": [8, 8, 16, 16, 32], "image_size": [SIDE] * 2},
+    "pvt": {
+        "image_size": SIDE,
+        "hidden_sizes": [8, 16, 24, 32],
+        "depths": [1] * 4,
+        "num_attention_heads": [1, 2, 2, 2],
+    },
+    "swiftformer": {"embed_dims": [8, 16, 24, 32], "depths": [1] * 4},
+}
+"""Classifiers whose last layers have other names than `classifier`, or (PVT) go by `num_labels`."""
+_ARCHITECTURES = {"levit": ("LevitForImageClassificationWithTeacher",)}
 
 
 def config_of(kind: str) -> Any:
     """Return a tiny config of a type of models, with five classes."""
+    if kind in _OTHER_HEADS:
+        return _of_five_classes(transformers.CONFIG_MAPPING[kind](**_OTHER_HEADS[kind]), _ARCHITECTURES.get(kind, ()))
     t = transformers
     made = {
         "detr": lambda: t.DetrConfig(backbone_config=t.ResNetConfig(**_STAGES, out_features=["stage4"]), **_ATTENTION),
@@ -97,8 +119,12 @@ def config_of(kind: str) -> Any:
             num_attention_heads=2,
         ),
     }[kind]()
+    return _of_five_classes(made)
+
+
+def _of_five_classes(made: Any, architectures: tuple[str, ...] = ()) -> Any:
     made.num_labels = 5
-    made.architectures = []
+    made.architectures = list(architectures)
     return made
 
 

@@ -195,3 +195,12 @@ def test_an_overlap_for_a_model_that_suppresses_nothing_is_an_error(model_name):
 def test_groups_of_models_are_words_not_patterns():
     groups = [models for row in TABLE for models in (row.applies_to, *(models for models, _ in row.defaults))]
     assert not [models.words for models in groups if set("*[]?") & set(models.words)]
+
+
+def test_ranges_that_are_narrower_than_the_services_are_those_that_the_documentation_names():
+    assert all(
+        (find(name).minimum, find(name).maximum, find(name).open_maximum) == (0, 1, True) for name in ("beta1", "beta2")
+    )
+    crops = ("validation_resize_size", "validation_crop_size", "training_crop_size")
+    assert {find(name).minimum for name in (*crops, "min_size", "max_size", "image_size")} == {32}
+    assert find("max_number_of_polygon_points").minimum == 3

@@ -45,3 +45,13 @@ def test_a_branch_of_a_search_space_that_is_no_dictionary_is_named(space):
 def test_truth_values_and_fractions_are_no_limits(limits):
     with pytest.raises(SettingsError, match=rf"limits\.{next(iter(limits))}"):
         parse_job_options(TASK, {**BASE, "limits": limits})
+
+
+@pytest.mark.parametrize("task", ["object_detection", "instance_segmentation"])
+def test_scores_that_are_not_kept_cannot_be_measured(task):
+    given = {"task": task, "source": {"path": "x"}}
+    with pytest.raises(SettingsError, match=r"score_threshold must be at least 0\.01 for .*, got 0\.001.*null for all"):
+        parse_job_options(task, {**given, "evaluation": {"score_threshold": 0.001}})
+    for kept in (None, 0.01, 0.3):
+        assert parse_job_options(task, {**given, "evaluation": {"score_threshold": kept}})
+    assert parse_job_options(TASK, {**BASE, "evaluation": {"score_threshold": 0.001}})

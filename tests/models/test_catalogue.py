@@ -1,13 +1,14 @@
 """The catalogue's names and what an entry promises."""
 
 import importlib
+import re
 import subprocess
 import sys
 
 import pytest
 
 from automl_images.core.errors import SettingsError
-from automl_images.core.hyperparameters import resolve
+from automl_images.core.hyperparameters import find, resolve
 from automl_images.models import catalogue
 
 
@@ -56,7 +57,7 @@ def test_entry_is_complete(name):
     assert callable(getattr(importlib.import_module(module), function))
     assert entry.licence in {"Apache-2.0", "BSD-3-Clause", "MIT"}
     assert all(source.licence in {"Apache-2.0", "BSD-3-Clause", "MIT"} for source in entry.sources)
-    assert entry.heads
+    assert entry.heads or entry.builder.endswith(":build_classifier")
 
 
 def test_defaults_freeze_two_groups_only_with_weights(settings):
@@ -65,6 +66,19 @@ def test_defaults_freeze_two_groups_only_with_weights(settings):
         model = catalogue.build_model("object_detection", name, ["a"], settings(name), weights).model
         trained = [any(p.requires_grad for m in group for p in m.parameters()) for group in model.layer_groups()]
         assert trained == [False] * frozen + [True] * (8 - frozen)
+
+
+def test_what_is_said_of_frozen_groups_is_so():
+    sentence = find("layers_to_freeze").meaning.partition("pretrained weights: ")[2]
+    said = {}
+    for count, models in re.findall(r"(\d) of (.+?)(?=, \d of|, none)", sentence):
+        said |= dict.fromkeys(re.split(r", | and ", models), int(count))
+    assert "efficientnet_lite0" in said
+    for name in catalogue.MODELS.names():
+        fitting = [
+            n for words, n in said.items() if name == words or (words[-1] == "…" and name.startswith(words[:-1]))
+        ]
+        assert catalogue.MODELS.get(name).frozen_groups == (fitting or [0])[0], name
 
 
 def test_frozen_layers_can_be_trained_again():

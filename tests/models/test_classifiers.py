@@ -166,6 +166,18 @@ def test_transformer_trains_at_the_validation_crop(caplog):
     assert "training_crop_size 96 has no effect" in caplog.text
 
 
+@pytest.mark.parametrize("task", [TASK, f"{TASK}_multilabel"])
+def test_a_size_that_whole_images_do_not_need_is_warned_of(task, caplog):
+    name = "efficientnet_lite0"
+    with caplog.at_level(logging.WARNING), torch.device("meta"):
+        for given in ({}, {"validation_resize_size": 288, "whole_image": False}):
+            build_model(task, name, CLASSES, resolve(task, name, given), None)
+        assert caplog.text == ""
+        model = build_model(task, name, CLASSES, resolve(task, name, {"validation_resize_size": 288}), None).model
+    assert model.preprocessing.resize == "stretch"
+    assert "validation_resize_size 288 has no effect" in caplog.text
+
+
 def test_crop_of_a_transformer_consists_of_whole_patches():
     with pytest.raises(SettingsError, match=r"multiple of 16 .* got 72\. Set it to 64 or 80"):
         built("vits16r224", validation_crop_size=72)

@@ -147,6 +147,10 @@ def test_older_names_of_the_holdout_are_understood(parameters, name, place):
         ({"jobname": "x"}, "Did you mean 'job_name'"),
         ({"job_name": "../../evil"}, "job_name must have letters, digits.* got '../../evil'"),
         ({"object_detection": {"primary_metric": "recall"}}, "must be 'mean_average_precision'"),
+        (
+            {"image_classification": {"primary_metric": "weighted_accuracy"}},
+            r"image_classification\.primary_metric must be 'accuracy', got 'weighted_accuracy'",
+        ),
     ],
 )
 def test_mistyped_keys_are_errors_that_name_the_nearest(parameters, change, message):

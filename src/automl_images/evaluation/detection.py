@@ -28,6 +28,9 @@ METRIC_TYPES = ("voc", "coco", "coco_voc")
 
 OPERATING_THRESHOLD = 0.3
 """Default of `box_score_threshold` (specification B.4)."""
+EVALUATION_SCORE = 0.01
+"""Score from which detections count for the mean average precision, unless `box_score_threshold` is lower; far below
+what is shown to anyone."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,6 +68,11 @@ class Evaluation:
     def as_dict(self) -> dict[str, Any]:
         """Return everything but the last two as JSON-serialisable dictionary."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)[:-2]}
+
+
+def lowest_score(box_score_threshold: float) -> float:
+    """Return the score below which networks, graphs and predictions hold no detections."""
+    return min(EVALUATION_SCORE, box_score_threshold)
 
 
 def detection_metrics(

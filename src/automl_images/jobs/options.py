@@ -15,6 +15,7 @@ from automl_images.core.errors import SettingsError, nearest, shown
 from automl_images.core.hyperparameters import canonical
 from automl_images.core.options import Options
 from automl_images.data.sources import SourceOptions
+from automl_images.evaluation.detection import EVALUATION_SCORE
 from automl_images.sweep.policies import EarlyTerminationOptions
 from automl_images.sweep.samplers import SamplingOptions
 from automl_images.sweep.space import SearchSpace
@@ -63,8 +64,8 @@ class EvaluationOptions(Options):
     """How the exported model is judged.
 
     `score_threshold: null` computes the mean average precision over all detections; a number cuts them first, as the
-    service does with `box_score_threshold`. `validation_metric_type: null` follows the model's hyper-parameter, with
-    COCO's numbers beside.
+    service does with `box_score_threshold`; where objects are found it is 0.01 or more. `validation_metric_type: null`
+    follows the model's hyper-parameter, with COCO's numbers beside.
     """
 
     score_threshold: float | None = Field(default=None, ge=0, le=1)
@@ -162,6 +163,16 @@ class JobOptions(Options):
         if given and not self.search_space and self.limits.max_trials > 1:
             raise ValueError(
                 f"sweep.{given[0]} without search_space: give a search space, or leave sweep out for AutoMode"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _no_scores_that_are_not_kept(self) -> JobOptions:
+        given = self.evaluation.score_threshold
+        if given is not None and given < EVALUATION_SCORE and not self.task.startswith("image_classification"):
+            raise ValueError(
+                f"evaluation.score_threshold must be at least {EVALUATION_SCORE} for {self.task}, got {given}: what "
+                f"scores lower is not kept. Use {EVALUATION_SCORE} or more, or null for all that is kept"
             )
         return self
 

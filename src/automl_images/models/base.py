@@ -57,10 +57,12 @@ class Network(nn.Module, abc.ABC):
     Attributes:
         classes: sorted class names; the index is the label.
         preprocessing: what turns an image into the input; validation, ONNX serving and explanation use the same.
+        heads: prefixes of tensors that depend on the classes, beside those of the catalogue's entry.
     """
 
     classes: tuple[str, ...]
     preprocessing: Preprocessing
+    heads: tuple[str, ...] = ()
     _resting: tuple[nn.Module, ...] = ()
 
     @abc.abstractmethod

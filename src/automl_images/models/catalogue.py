@@ -96,7 +96,7 @@ def build_model(
     """
     entry = find(task, model_name)
     model = _with_random_weights(entry, classes, hyperparameters)
-    info = load_weights(model, entry.sources, entry.heads, weights, advice(task))
+    info = load_weights(model, entry.sources, (*entry.heads, *model.heads), weights, advice(task))
     groups = hyperparameters.get("layers_to_freeze")
     if groups is None:
         groups = entry.frozen_groups if info.pretrained else 0
@@ -118,13 +118,14 @@ def check_model(task: str, model_name: str, hyperparameters: Mapping[str, Any]) 
 
     Raises:
         SettingsError: unknown model, or a hyper-parameter that does not suit it.
-        ModelError: the file in `weights` is missing, damaged or of another network.
+        ModelError: the file in `weights` is missing, damaged or of another network, or a model of the hub does not take
+            square images.
     """
     entry = find(task, model_name)
     with torch.device("meta"):
         model = _with_random_weights(entry, ("a", "b"), hyperparameters)
     if hyperparameters["weights"] is not None:
-        check_file(model, Path(hyperparameters["weights"]), entry.sources, entry.heads)
+        check_file(model, Path(hyperparameters["weights"]), entry.sources, (*entry.heads, *model.heads))
         return ""
     return "" if any(map(may_be_had, entry.sources)) else f"{model_name}: {random_note(entry.sources)} {advice(task)}"
 

@@ -17,6 +17,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from automl_images.core.errors import SettingsError
+from automl_images.core.hyperparameters import find
 from automl_images.core.types import Preprocessing
 from automl_images.models.backbones import LayerGroups, lite_groups, resnet_groups
 from automl_images.models.base import Classifier, ExportSpec
@@ -27,6 +28,10 @@ log = logging.getLogger(__name__)
 SIZES = ("validation_resize_size", "validation_crop_size", "training_crop_size")
 SERESNEXT_SIZES = dict(zip(SIZES, (256, 224, 224), strict=True))
 PATCH = 16
+
+_RESIZE = find("validation_resize_size")
+_USUAL_RESIZES = {_RESIZE.default, *(value for _, value in _RESIZE.defaults)}
+"""What stands there when nobody has set it."""
 
 
 class TimmClassifier(Classifier):
@@ -199,6 +204,10 @@ def _begin_without_opinion(head: nn.Linear) -> None:
 
 def _preprocessing(network: nn.Module, resize_size: int, crop_size: int, whole_image: bool) -> Preprocessing:
     """Return the preprocessing with the colours and scaling that timm's weights of the network were trained with."""
+    if whole_image and resize_size not in _USUAL_RESIZES:
+        log.warning(
+            "With whole_image images are stretched to the crop; validation_resize_size %d has no effect.", resize_size
+        )
     trained: Any = network.pretrained_cfg
     cropped = centre_crop(resize_size, crop_size, trained["mean"], trained["std"], trained["interpolation"])
     return dataclasses.replace(cropped, resize="stretch") if whole_image else cropped

@@ -29,7 +29,7 @@ from automl_images.evaluation.bootstrap import (
     mean_average_precision_difference,
     mean_average_precision_interval,
 )
-from automl_images.evaluation.detection import Evaluation, evaluate_detections
+from automl_images.evaluation.detection import Evaluation, evaluate_detections, lowest_score
 from automl_images.evaluation.voc import voc_metrics
 from automl_images.export.onnx import export_onnx
 from automl_images.export.parity import check_parity
@@ -45,7 +45,7 @@ from automl_images.models.weights import WeightsInfo
 from automl_images.sweep.trials import TrialRequest
 from automl_images.tasks.base import TaskAdapter
 from automl_images.tasks.objects_data import Annotated, TrainingSet, ValidationSet
-from automl_images.tasks.objects_learner import EVALUATION_SCORE, ObjectsLearner
+from automl_images.tasks.objects_learner import ObjectsLearner
 from automl_images.tasks.objects_pictures import with_annotations, with_predictions
 from automl_images.training.learner import Learner
 
@@ -136,7 +136,8 @@ class FindingObjects(TaskAdapter):
         """Return the scoring response of each row at the low score of the evaluation, with exact masks."""
         predictor = cast(DetectionPredictor, load_predictor(onnx_model))
         images = (read_image(row["image_url"]) for row in rows)
-        responses = predictor.respond(images, score_threshold=EVALUATION_SCORE, exact=True)
+        lowest = lowest_score(predictor.metadata.box_score_threshold)
+        responses = predictor.respond(images, score_threshold=lowest, exact=True)
         return [{"filename": row["image_url"], **found} for row, found in zip(rows, responses, strict=True)]
 
     def mask_pictures(
@@ -167,7 +168,8 @@ class FindingObjects(TaskAdapter):
         interval = mean_average_precision_interval(
             evaluation.matches, recall_points=evaluation.recall_points, seed=values["random_seed"]
         )
-        lowest = EVALUATION_SCORE if options["score_threshold"] is None else options["score_threshold"]
+        cut = options["score_threshold"]
+        lowest = lowest_score(values["box_score_threshold"]) if cut is None else cut
         kind = f"{'masks, ' if self.masks else ''}{'COCO' if metric_type == 'coco' else 'VOC'}"
         definition = f"{kind}, overlap {values['validation_iou_threshold']:g}, scores from {lowest:g}"
         return evaluation.metrics, {
@@ -252,7 +254,7 @@ class FindingObjects(TaskAdapter):
 
     def _detector(self, model: TrainedModel) -> Detector:
         detector = cast(Detector, self._restored(model))
-        detector.set_score_threshold(EVALUATION_SCORE)
+        detector.set_score_threshold(lowest_score(model.settings["hyperparameters"]["box_score_threshold"]))
         return detector
 
 

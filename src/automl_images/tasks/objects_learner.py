@@ -10,13 +10,10 @@ from torch import Tensor, nn
 
 from automl_images.core.types import Detections, Objects
 from automl_images.data.mask_codes import encoded
-from automl_images.evaluation.detection import detection_metrics
+from automl_images.evaluation.detection import detection_metrics, lowest_score
 from automl_images.inference.found import Found, MaskGrids, merged
 from automl_images.models.base import Detector, Prediction
 from automl_images.tasks.objects_data import DetectionBatch, DetectionItem, TrainingSet, ValidationSet
-
-EVALUATION_SCORE = 0.01
-"""Score from which detections count for the mean average precision; far below what is shown to anyone."""
 
 
 class ObjectsLearner:
@@ -45,7 +42,7 @@ class ObjectsLearner:
         self.unaugmented_training_set = unaugmented_training_set
         self.hyperparameters = hyperparameters
         self.primary_metric = primary_metric
-        model.set_score_threshold(EVALUATION_SCORE)
+        model.set_score_threshold(lowest_score(hyperparameters["box_score_threshold"]))
 
     def collate(self, samples: Sequence[DetectionItem | None]) -> DetectionBatch | None:
         """Make a batch of the samples that could be read."""

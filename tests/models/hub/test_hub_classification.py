@@ -1,11 +1,15 @@
 """Classifiers of transformers from a folder: weights, preprocessing, freezing, learning and ONNX."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
 from automl_images.core.errors import ModelError
+from automl_images.core.hyperparameters import resolve
+from automl_images.models.catalogue import check_model
 from automl_images.models.hub.config import input_side, square
 
 TASK = "image_classification"
@@ -23,6 +27,45 @@ def test_weights_of_the_folder_arrive_and_the_head_is_new(kind, saved, build):
     assert [name for name in own if name not in heads and not torch.equal(own[name], theirs[name])] == []
     assert heads
     assert all(name.startswith("classifier") for name in heads)
+
+
+@pytest.mark.parametrize(
+    ("kind", "heads"),
+    [
+        ("levit", {"classifier.linear", "classifier_distill.linear"}),
+        ("hgnet_v2", {"fc"}),
+        ("textnet", {"fc"}),
+        ("pvt", {"classifier"}),
+        ("swiftformer", {"head", "dist_head"}),
+    ],
+)
+def test_heads_of_any_name_are_new_for_other_classes(kind, heads, saved, build):
+    folder, network = saved(kind, TASK)
+    assert check_model(TASK, folder, resolve(TASK, folder, {})) == ""
+    built = build(TASK, folder)
+    assert built.weights.pretrained
+    assert set(built.model.heads) == {f"network.{head}.{part}" for head in heads for part in ("weight", "bias")}
+    own, theirs = built.model.network.state_dict(), network.state_dict()
+    kept = [name for name in own if f"network.{name}" not in built.model.heads]
+    assert all(torch.equal(own[name], theirs[name]) for name in kept)
+    side = built.model.training_size
+    assert built.model.eval()(torch.rand(2, 3, side, side)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"model_type": "imagegpt", "n_embd": 16, "n_layer": 1, "n_head": 2}, "input_ids"),
+        ({"model_type": "siglip2"}, "RuntimeError"),
+        ({"model_type": "pp_lcnet"}, "logits"),
+        ({"model_type": "vit", "image_size": [64, 32], "hidden_size": 24}, "doesn't match model"),
+    ],
+)
+def test_a_network_that_takes_no_square_images_is_refused_before_anything_is_read(config, reason, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    expected = f"{config['model_type']}.*pixels: .*{reason}.*Take a model of another type.*efficientnet_lite0"
+    with pytest.raises(ModelError, match=expected):
+        check_model(TASK, str(tmp_path), resolve(TASK, str(tmp_path), {}))
 
 
 def test_older_names_of_tensors_are_understood(saved, build):

@@ -206,7 +206,8 @@ GENERAL: tuple[Hyperparameter, ...] = (
         "layers_to_freeze",
         "int",
         "Leading layer groups that are not trained; 0: none. Not set, and with pretrained weights: 4 of "
-        "efficientnet_lite0, 2 of fasterrcnn_…, maskrcnn_…, retinanet_… and mmd-3x-…, none of the others.",
+        "efficientnet_lite0, 2 of fasterrcnn_…, maskrcnn_…, retinanet_…, mmd-3x-sparse-rcnn_…, mmd-3x-vfnet_… and "
+        "mmd-3x-yolof_…, none of the others.",
         None,
         minimum=0,
     ),

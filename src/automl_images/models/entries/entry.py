@@ -29,7 +29,7 @@ class ModelEntry:
         builder: `module:function`; called with classes, hyper-parameters and `options`, gives random weights.
         options: further arguments of the builder.
         sources: pretrained weights, best first.
-        heads: prefixes of tensors that depend on the classes.
+        heads: prefixes of tensors that depend on the classes; classifiers of transformers name theirs themselves.
         frozen_groups: layer groups that are not trained by default, with pretrained weights.
         frozen_norms: whether the backbone's batch norm rests, with pretrained weights.
         million_parameters: rounded size, for people.

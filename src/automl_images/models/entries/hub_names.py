@@ -31,7 +31,7 @@ class Kind:
         types: `model_type` of their configs; empty: whatever transformers knows.
         builder: in `models/hub/`.
         style: of augmentation.
-        heads: names in the network of tensors that depend on the classes.
+        heads: names in the network of tensors that depend on the classes; empty where the network itself tells them.
     """
 
     tasks: tuple[str, ...]
@@ -46,7 +46,7 @@ CLASSIFIERS = Kind(
     (),
     "classification:build_classifier",
     "random_resized_crop",
-    ("classifier.", "cls_classifier.", "distillation_classifier.", "head.", "dist_head."),
+    (),
 )
 DETECTORS = Kind(
     DETECTION,

@@ -118,6 +118,7 @@ def build_network(auto_class: str, config: Mapping[str, Any], classes: Sequence[
 
     values = {name: value for name, value in config.items() if name not in _LABELS} | changed
     values |= {"id2label": dict(enumerate(classes)), "label2id": {name: i for i, name in enumerate(classes)}}
+    values["num_labels"] = len(classes)  # PVT goes by this number alone
     values["architectures"] = values.get("architectures") or []
     try:
         made = transformers.CONFIG_MAPPING[values["model_type"]].from_dict(values)
