@@ -30,9 +30,10 @@ def in_cache(root, repository, **files):
 
 @pytest.mark.parametrize("task", ["image_classification", "object_detection", "instance_segmentation"])
 def test_unreachable_model_fails_quickly_and_says_what_to_do(task):
-    started = time.perf_counter()
-    with pytest.raises(SettingsError, match=r"nobody/nothing is neither .*HF_HUB_OFFLINE.*Download its folder"):
-        catalogue.find(task, "nobody/nothing")
+    for _ in range(2):  # the first one imports, too
+        started = time.perf_counter()
+        with pytest.raises(SettingsError, match=r"nobody/nothing is neither .*HF_HUB_OFFLINE.*Download its folder"):
+            catalogue.find(task, "nobody/nothing")
     assert time.perf_counter() - started < weight_files.PROBE_SECONDS
 
 
