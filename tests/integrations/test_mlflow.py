@@ -18,7 +18,7 @@ from mlflow.exceptions import BAD_REQUEST, MlflowException, RestException
 from onnx import TensorProto, helper
 from sqlalchemy.exc import InterfaceError
 
-from automl_images.core.errors import JobError
+from automl_images.core.errors import DiskFullError, JobError
 from automl_images.integrations.mlflow import MLflowTracker
 from automl_images.integrations.mlflow_store import is_outage
 from automl_images.sweep import patience
@@ -141,6 +141,26 @@ def test_what_came_through_without_an_answer_is_not_made_again(tracker, monkeypa
     found = tracker._client.search_runs([tracker._experiment_id], "tags.job = 'lost_answer'")
     assert [run.info.run_id for run in found] == [job]
     tracker.end(job, "Completed")
+
+
+def test_a_store_that_is_begun_on_a_full_disk_is_begun_anew(tmp_path):
+    """F7: half of MLflow's tables would be a file that it can never open again."""
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(tmp_path)], check=False).returncode:
+        pytest.skip("needs the right to mount a small disk")
+    try:
+        filler = tmp_path / "filler"
+        filler.write_bytes(bytes(2_700_000))
+        with pytest.raises(DiskFullError, match=r"mlflow\.db cannot be written"):
+            MLflowTracker("sqlite:///mlflow.db", "tests", tmp_path).champion("m")
+        filler.unlink()
+        program = (
+            "import sys, pathlib; from automl_images.integrations.mlflow import MLflowTracker;"
+            "print(MLflowTracker('sqlite:///mlflow.db', 'tests', pathlib.Path(sys.argv[1])).champion('m'))"
+        )
+        again = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=False)
+        assert again.stdout == "None\n", again.stderr
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
 @pytest.fixture

@@ -38,8 +38,15 @@ class PatientClient:
         self._patiently = Patience(f"MLflow's store {shown_url(uri)}", file, is_outage)
 
         def opened() -> Any:
-            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            client.search_experiments(max_results=1)  # makes the tables of a new file
+            is_new = file is not None and not file.exists()
+            try:
+                client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+                client.search_experiments(max_results=1)  # makes the tables of a new file
+            except Exception:
+                if file is not None and is_new:  # with half of its tables MLflow could never open it again
+                    for name in (file.name, f"{file.name}-journal"):
+                        file.with_name(name).unlink(missing_ok=True)
+                raise
             return client
 
         with quiet():

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from automl_images.core.errors import JobError
+from automl_images.core.errors import AutoMLImagesError, JobError
 from automl_images.core.files import disk_may_be_full
 
 T = TypeVar("T")
@@ -68,6 +68,8 @@ class Patience:
             try:
                 with disk_may_be_full(self._file) if self._file else contextlib.nullcontext():
                     return call()
+            except AutoMLImagesError:
+                raise
             except Exception as error:
                 if not self._is_outage(error):
                     raise
