@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import re
 import tempfile
 import time
@@ -171,11 +172,11 @@ class MLflowTracker:
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
         if run_id not in self._monitors:
-            with quiet():
-                self._monitors[run_id] = SystemMetricsMonitor(
-                    run_id, SYSTEM_METRICS_SECONDS, resume_logging=True, tracking_uri=self.uri
-                )
-                self._monitors[run_id].start()
+            logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)  # it tells of each that ends
+            self._monitors[run_id] = SystemMetricsMonitor(
+                run_id, SYSTEM_METRICS_SECONDS, resume_logging=True, tracking_uri=self.uri
+            )
+            self._monitors[run_id].start()
 
     def _start(self, name: str, params: Mapping[str, Any], tags: Mapping[str, str], run_id: str | None) -> str:
         from mlflow.entities import Param

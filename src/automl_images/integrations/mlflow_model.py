@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMN = "image"
-_BASE64 = re.compile(rb"[A-Za-z0-9+/\s]+={0,2}\s*")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/\s]++={0,2}+\s*+")
 _IMPORTS = ("numpy", "onnx", "onnxruntime", "pandas", "pillow", "protobuf", "psutil", "pydantic", "scikit-image")
 
 

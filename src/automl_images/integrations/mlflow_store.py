@@ -96,7 +96,7 @@ def is_outage(error: BaseException | None) -> bool:
 def quiet() -> Iterator[None]:
     """Silence the migration chatter of a new store, the flavours' hints, and tracebacks of what is ours to tell."""
     levels = {"alembic": logging.ERROR, "mlflow": logging.ERROR, "mlflow.models.model": logging.ERROR}
-    levels |= {"mlflow.store.db.utils": logging.CRITICAL, "mlflow.system_metrics": logging.WARNING}
+    levels["mlflow.store.db.utils"] = logging.CRITICAL
     before = {name: logging.getLogger(name).level for name in levels}
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
