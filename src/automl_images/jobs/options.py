@@ -15,11 +15,10 @@ from automl_images.core.errors import SettingsError, nearest, shown
 from automl_images.core.hyperparameters import canonical
 from automl_images.core.options import Options
 from automl_images.data.sources import SourceOptions
-from automl_images.evaluation.detection import EVALUATION_SCORE
 from automl_images.sweep.policies import EarlyTerminationOptions
 from automl_images.sweep.samplers import SamplingOptions
 from automl_images.sweep.space import SearchSpace
-from automl_images.tasks import pipeline_name
+from automl_images.tasks import TASKS, pipeline_name
 
 RUN_PARAMETERS: dict[str, dict[str, Any]] = {
     "job_name": {"type": ["string", "null"], "description": "Name of the job."},
@@ -168,11 +167,14 @@ class JobOptions(Options):
 
     @model_validator(mode="after")
     def _no_scores_that_are_not_kept(self) -> JobOptions:
-        given = self.evaluation.score_threshold
-        if given is not None and given < EVALUATION_SCORE and not self.task.startswith("image_classification"):
+        given, lowest = (
+            self.evaluation.score_threshold,
+            TASKS.get(self.task).lowest_score if self.task in TASKS else 0.0,
+        )
+        if given is not None and given < lowest:
             raise ValueError(
-                f"evaluation.score_threshold must be at least {EVALUATION_SCORE} for {self.task}, got {given}: what "
-                f"scores lower is not kept. Use {EVALUATION_SCORE} or more, or null for all that is kept"
+                f"evaluation.score_threshold must be at least {lowest} for {self.task}, got {given}: what "
+                f"scores lower is not kept. Use {lowest} or more, or null for all that is kept"
             )
         return self
 

@@ -9,6 +9,7 @@ import dataclasses
 
 from automl_images.core.registry import Registry
 from automl_images.data.splitting import LabelKind
+from automl_images.evaluation.detection import EVALUATION_SCORE
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class TaskFacts:
         label_kind: shape of a row's label: `class`, `classes`, `boxes` or `polygons`.
         primary_metric: larger is better; default_model: where a job names none.
         adapter: `module:class` of the adapter, imported when it is first asked for.
+        lowest_score: below which predictions hold nothing, unless `box_score_threshold` is lower.
     """
 
     name: str
@@ -28,6 +30,7 @@ class TaskFacts:
     primary_metric: str
     default_model: str
     adapter: str
+    lowest_score: float = 0.0
 
 
 TASKS: Registry[TaskFacts] = Registry("task")
@@ -59,6 +62,7 @@ for _facts in (
         primary_metric="mean_average_precision",
         default_model="yolov5",
         adapter=_OBJECTS,
+        lowest_score=EVALUATION_SCORE,
     ),
     TaskFacts(
         name="instance_segmentation",
@@ -67,6 +71,7 @@ for _facts in (
         primary_metric="mean_average_precision",
         default_model="maskrcnn_resnet50_fpn",
         adapter=_OBJECTS,
+        lowest_score=EVALUATION_SCORE,
     ),
 ):
     TASKS.register(_facts.name)(_facts)
