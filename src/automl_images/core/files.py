@@ -32,10 +32,14 @@ _FULL, _FULL_BYTES = (errno.ENOSPC, errno.EDQUOT), 64 * 1024
 
 
 @contextlib.contextmanager
-def replacing(path: Path | str) -> Iterator[Path]:
+def replacing(path: Path | str, needed: int | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on a clean exit it takes the place of `path`.
 
     Use it for writers that want a file name (ONNX, safetensors, pictures).
+
+    Args:
+        path: of the file.
+        needed: bytes that it will have, for the message of a full disk; None: not known.
 
     Raises:
         DiskFullError: nothing more fits on the disk; `path` is then untouched.
@@ -49,7 +53,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
         os.close(handle)
     temporary = Path(name)
     try:
-        with disk_may_be_full(path):
+        with disk_may_be_full(path, needed, temporary):
             yield temporary
             with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())
@@ -62,11 +66,16 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def disk_may_be_full(path: Path) -> Iterator[None]:
+def disk_may_be_full(path: Path, needed: int | None = None, begun: Path | None = None) -> Iterator[None]:
     """Turn an error, met while `path` is written on a full disk, into one that says what to do.
 
     Libraries hide "no space left" in errors of their own: where those do not say it, as torch's RuntimeError, the space
     that is free does.
+
+    Args:
+        path: that is written.
+        needed: bytes that this takes; None: not known.
+        begun: file that holds what was written of it, whose bytes are free again afterwards.
 
     Raises:
         DiskFullError: nothing more fits on the disk.
@@ -79,8 +88,10 @@ def disk_may_be_full(path: Path) -> Iterator[None]:
         free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
         if not _says_full(error) and (not isinstance(error, RuntimeError) or free >= _FULL_BYTES):
             raise
+        free += begun.stat().st_blocks * 512 if begun is not None and begun.exists() else 0
+        needs = f"it needs {needed} bytes" if needed is not None else "it needs more bytes than there are"
         raise DiskFullError(
-            f"The disk is full: {path} cannot be written, {free} bytes are free there. What was there before is "
+            f"The disk is full: {path} cannot be written, {needs}, {free} are free there. What was there before is "
             "untouched. Make room and run the same command again."
         ) from error
 
@@ -99,7 +110,7 @@ def _says_full(error: BaseException | None) -> bool:
 
 def write_bytes(path: Path | str, content: bytes) -> None:
     """Write `content` to `path` atomically."""
-    with replacing(path) as temporary:
+    with replacing(path, len(content)) as temporary:
         temporary.write_bytes(content)
 
 

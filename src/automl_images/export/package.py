@@ -25,7 +25,7 @@ def write_weights(folder: Path | str, state_dict: Mapping[str, Tensor]) -> None:
         ModelError: a weight is NaN or infinite; an earlier file is then untouched.
     """
     weights = {name: _sound(name, tensor) for name, tensor in state_dict.items()}
-    with replacing(Path(folder) / WEIGHTS_FILE) as temporary:
+    with replacing(Path(folder) / WEIGHTS_FILE, sum(weight.nbytes for weight in weights.values())) as temporary:
         save_file(weights, temporary)
 
 

@@ -60,7 +60,7 @@ class Checkpoints:
         entries = self._entries()
         number = 1 + max((entry["number"] for entry in entries), default=0)
         path = self.folder / f"checkpoint-{number:06d}.pt"
-        with replacing(path) as temporary:
+        with replacing(path, _bytes_of(state)) as temporary:
             torch.save(dict(state), temporary)
             failpoint(f"checkpoint:{number}:before_replace")
         failpoint(f"checkpoint:{number}:before_manifest")
@@ -93,10 +93,7 @@ class Checkpoints:
         Raises:
             TrainingError: a weight is NaN or infinite.
         """
-        weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-        _check_finite(weights)
-        with replacing(self._next_best) as temporary:
-            save_file(weights, temporary, metadata={"epoch": str(epoch)})
+        write_state(self._next_best, model, {"epoch": str(epoch)})
 
     def replace_best(self, model: nn.Module, epoch: int) -> None:
         """Put other weights in the place of the best ones at the end of a training, under the same epoch."""
@@ -140,6 +137,27 @@ def _epoch_of(path: Path) -> int | None:
         return None
     with safe_open(path, framework="pt") as content:
         return int(content.metadata()["epoch"])
+
+
+def write_state(path: Path, model: nn.Module, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a model's state as contiguous CPU tensors to a safetensors file, atomically.
+
+    Raises:
+        TrainingError: a weight is NaN or infinite; an earlier file is untouched.
+        DiskFullError: the same.
+    """
+    weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    _check_finite(weights)
+    with replacing(path, _bytes_of(weights)) as temporary:
+        save_file(weights, temporary, metadata=dict(metadata or {}))
+
+
+def _bytes_of(state: Any) -> int:
+    """Return the bytes of all tensors in nested dictionaries and lists; files have little besides."""
+    if isinstance(state, Tensor):
+        return state.nbytes
+    parts = state.values() if isinstance(state, Mapping) else state if isinstance(state, list | tuple) else ()
+    return sum(map(_bytes_of, parts))
 
 
 def _check_finite(weights: Mapping[str, Tensor]) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from automl_images.core.files import replacing
+from automl_images.training.checkpoint import write_state
 
 FOLDER = "candidates"
 
@@ -41,10 +41,7 @@ class Candidates:
         """
         kept = best_epochs(scores, self.count)
         if epoch in kept:
-            weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-            self.folder.mkdir(exist_ok=True)
-            with replacing(self._path(epoch)) as temporary:
-                save_file(weights, temporary)
+            write_state(self._path(epoch), model)
         for path in self.folder.glob("*.safetensors"):
             if int(path.stem) not in kept:
                 path.unlink()
