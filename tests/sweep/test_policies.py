@@ -114,11 +114,20 @@ MEDIAN_TABLE = """
 2: 0.0625 0.1875 0.99 0.99 | 2 | 2
 3: 0.625 0.1250 0.25 0.25 | - | -
 """
-# at 5 with delay 5: averages 0.5 0.75 0.25, median 0.5: best of trial 0 is 0.5, of trial 2 is 0.375. At 6 trial 2 is not
-# there any more: median 0.625, and trial 0 has 0.5.
+# at 5 with delay 5: averages 0.5 0.75 0.25, median 0.5: best of trial 0 is 0.5, of trial 2 is 0.375. At 6 trial 2, which
+# was stopped, still counts, with 0.229 as if it stayed at 0.125: the median is 0.5, which trial 0 has.
+# five constant curves: the median is 0.25 at every interval, whoever was stopped before
+MEDIAN_ALL = {"type": "median_stopping"}
+MEDIAN_ALL_TABLE = """
+0: 0.50 0.50 0.50 0.50 | - | -
+1: 0.75 0.75 0.75 0.75 | - | -
+2: 0.25 0.25 0.25 0.25 | - | 1
+3: 0.20 0.20 0.20 0.20 | 1 | 1
+4: 0.10 0.10 0.10 0.10 | 1 | 1
+"""
 MEDIAN_LATE = {"type": "median_stopping", "delay_evaluation": 5}
 MEDIAN_LATE_TABLE = """
-0: 0.50 0.50 0.500 0.50 0.50 0.50 | 6 | -
+0: 0.50 0.50 0.500 0.50 0.50 0.50 | - | -
 1: 0.75 0.75 0.750 0.75 0.75 0.75 | - | -
 2: 0.25 0.25 0.375 0.25 0.125 0.9 | 5 | 5
 """
@@ -177,6 +186,7 @@ TABLES = {
     "bandit by amount, decimals": (DECIMAL, DECIMAL_TABLE),
     "bandit with gaps": (BANDIT, GAPS_TABLE),
     "median": (MEDIAN, MEDIAN_TABLE),
+    "median, all trials": (MEDIAN_ALL, MEDIAN_ALL_TABLE),
     "median, delayed": (MEDIAN_LATE, MEDIAN_LATE_TABLE),
     "truncation": (TRUNCATION, TRUNCATION_TABLE),
     "truncation, short trial": (QUARTER, SHORT_TABLE),

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from automl_images.core.events import read_events
-from automl_images.sweep.trials import DEFAULT_RECIPE, EVENTS, WEIGHTS, TrialOutcome
+from automl_images.sweep.trials import DEFAULT_RECIPE, EVENTS, TrialOutcome
 
-CANDIDATES, CHECKPOINTS = "candidates", "checkpoints"
+CANDIDATES, CHECKPOINTS, WEIGHTS_FILES = "candidates", "checkpoints", "best*.safetensors"
 PROBED = "probed"
 """The event of a job's log that tells how long AutoMode's probes took."""
 CANCEL = "cancel"
@@ -115,14 +115,12 @@ def make_room(outcomes: Sequence[TrialOutcome], disk_bytes: int | None, running:
     ranked = sorted(outcomes, key=lambda o: (-_score(o), o.number))
     losers = [outcome for outcome in ranked[KEPT:] if outcome.recipe != DEFAULT_RECIPE]
     changed = []
-    for name in (CANDIDATES, CHECKPOINTS, WEIGHTS):
+    for names in (CANDIDATES, CHECKPOINTS, WEIGHTS_FILES):
         for outcome in reversed(losers):
-            path = outcome.folder / name
-            if size <= disk_bytes or not path.exists():
-                continue
-            size -= _size(path)
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-            changed.append(outcome.number)
+            for path in outcome.folder.glob(names) if size > disk_bytes else ():
+                size -= _size(path)
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                changed.append(outcome.number)
     return sorted(set(changed))
 
 

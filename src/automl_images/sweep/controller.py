@@ -22,10 +22,10 @@ from automl_images.core.errors import DiskFullError, Interrupted, SettingsError,
 from automl_images.core.events import EventFollower, EventLog
 from automl_images.core.failpoints import failpoint
 from automl_images.core.tracking import Tracker
-from automl_images.sweep import outcomes
+from automl_images.sweep import following, outcomes
 from automl_images.sweep.budget import Budget, Usage, best_of, make_room
 from automl_images.sweep.executors import Executor
-from automl_images.sweep.following import FollowedTrial, numbers_of, prepare_folder, tracked_run
+from automl_images.sweep.following import FollowedTrial
 from automl_images.sweep.patience import meanwhile
 from automl_images.sweep.progress import ProgressLines
 from automl_images.sweep.signals import StopSignals
@@ -104,6 +104,8 @@ class TrialController:
         if self._signals.count:
             raise Interrupted("Stopped by the user. Trials were told to save their state; the same command goes on.")
         self._tell("job_ended", reason=self._ending)
+        if self._ending:
+            self._say(f"sweep: ended before all {self.budget.trials} trials were made: {self._ending}")
         if self._ending and not any(o.metrics for o in self._outcomes.values()):
             raise TrainingError(self._ending)
         return [self._outcomes[number] for number in sorted(self._outcomes)]
@@ -116,10 +118,12 @@ class TrialController:
             if request is None:
                 continue
             if asked.number not in unfinished:
+                following.expect_folder(self._folder(request), self.study.place)
                 self._record(request, outcomes.outcome(request, self._folder(request), note=asked.note))
             elif outcomes.is_finished(self._folder(request)):
                 self._close(self._followed(request, 0))
             else:
+                following.forget_stop(self._folder(request))
                 self._waiting.append(request)
         self._causes.pardon()
 
@@ -191,7 +195,7 @@ class TrialController:
 
     def _start(self, request: TrialRequest) -> None:
         folder = self._folder(request)
-        prepare_folder(request, folder, self.study.place)
+        following.prepare_folder(request, folder, self.study.place)
         slot = min(set(range(self.executor.slots)) - {running.slot for running in self._running})
         running = self._followed(request, slot)
         running.process = self.executor.start(folder, slot)
@@ -201,7 +205,7 @@ class TrialController:
     def _followed(self, request: TrialRequest, slot: int) -> FollowedTrial:
         """Return a trial whose log, of an earlier process too, the study and the tracker have heard of so far."""
         folder = self._folder(request)
-        run_id = tracked_run(request, folder, self.tracker, self.job_run_id)
+        run_id = following.tracked_run(request, folder, self.tracker, self.job_run_id)
         running = FollowedTrial(request, folder, slot, EventFollower(folder / EVENTS), run_id)
         for event in running.events.new_events():
             self._report(running, event)
@@ -237,7 +241,7 @@ class TrialController:
         if event["event"] != "epoch":
             return False
         epoch = int(event["epoch"])
-        self.tracker.log_metrics(running.run_id, numbers_of(event), epoch, event.get("time"))
+        self.tracker.log_metrics(running.run_id, following.numbers_of(event), epoch, event.get("time"))
         if (value := running.value_of(event)) is not None:
             self.study.report(running.request.number, epoch, value)
         return True
@@ -246,12 +250,12 @@ class TrialController:
         """Ask the policy about every running trial: a report of one may be what another falls behind."""
         for running in self._running:
             if running.is_judged and (reason := self.study.reason_to_stop(running.request.number)):
-                self._stop(running, reason)
+                self._stop(running, reason, for_good=True)
 
-    def _stop(self, running: FollowedTrial, reason: str) -> None:
+    def _stop(self, running: FollowedTrial, reason: str, *, for_good: bool = False) -> None:
         """Let a trial end at its next step and keep what it has."""
         if not running.is_stopping:
-            running.ask_to_stop(reason)
+            running.ask_to_stop(reason, for_good=for_good)
             self._tell("trial_stopping", trial=running.request.number, reason=reason)
 
     def _close(self, running: FollowedTrial, exit_code: int | None = None) -> None:
@@ -275,7 +279,7 @@ class TrialController:
         self._record(request, outcome)
         self._say(f"{running.label}: {outcome.status}{f' ({outcome.note})' if outcome.note else ''}")
         if died:
-            self._say_last_lines(folder)
+            self._say("\n".join(f"    {line}" for line in outcomes.last_lines(folder)))
         self._tell("trial_ended", trial=request.number, status=outcome.status, note=outcome.note)
         make_room(list(self._outcomes.values()), self.budget.disk_bytes, [other.folder for other in self._running])
 
@@ -286,13 +290,9 @@ class TrialController:
         self._say(
             f"{running.label}: {outcome.note}; trying again from its last checkpoint ({attempt} of {MOST_RETRIES})"
         )
-        self._say_last_lines(folder)
+        self._say("\n".join(f"    {line}" for line in outcomes.last_lines(folder)))
         self._tell("trial_retried", trial=running.request.number, attempt=attempt, reason=outcome.note)
         self._waiting.insert(0, running.request)
-
-    def _say_last_lines(self, folder: Path) -> None:
-        for line in outcomes.last_lines(folder):
-            self._say(f"    {line}")
 
     def _record(self, request: TrialRequest, outcome: TrialOutcome) -> None:
         self._outcomes[request.number] = outcome

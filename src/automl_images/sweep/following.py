@@ -11,12 +11,13 @@ from typing import Any
 
 from automl_images.core.errors import JobError
 from automl_images.core.events import EventFollower
-from automl_images.core.files import read_json, write_json
+from automl_images.core.files import fingerprint, read_json, write_json
 from automl_images.core.tracking import Tracker
 from automl_images.sweep.executors import NoProcess, RunningTrial
 from automl_images.sweep.trials import DEFAULT_RECIPE, REQUEST, STOP, TrialRequest
 
 RUN_ID = "tracking.json"
+FOR_GOOD = "for_good"
 HANGING_SECONDS = 1800.0
 LEAVING_SECONDS = 120.0
 """A trial that was asked to end at its next step, or to save its state and leave, and of which nothing was heard for so
@@ -76,10 +77,10 @@ class FollowedTrial:
         """Tell whether it still saves its state."""
         return self.process.exit_code() is None and not self.hangs
 
-    def ask_to_stop(self, reason: str) -> None:
-        """Let it end at its next step and keep what it has."""
+    def ask_to_stop(self, reason: str, *, for_good: bool = False) -> None:
+        """Let it end at its next step and keep what it has; `for_good`: whoever runs the job again shall not go on."""
         self.stop_asked = time.monotonic()
-        ask_to_stop(self.folder, reason)
+        write_json(self.folder / STOP, {"reason": reason, FOR_GOOD: for_good})
 
     def interrupt(self) -> None:
         """Let it save its state and leave; once, as a second signal makes it leave at once."""
@@ -115,7 +116,7 @@ def prepare_folder(request: TrialRequest, folder: Path, study: str) -> None:
     """
     if (folder / REQUEST).is_file():
         earlier = TrialRequest.load(folder)
-        if (earlier.model_name, earlier.hyperparameters) != (request.model_name, request.hyperparameters):
+        if _identity(earlier) != _identity(request):
             raise JobError(
                 f"{folder} holds a trial of another configuration than {study} has under its number; was one of them "
                 "removed or replaced? Bring it back, or start a new job by another job_name."
@@ -134,9 +135,28 @@ def tracked_run(request: TrialRequest, folder: Path, tracker: Tracker, job_run_i
     return run_id
 
 
-def ask_to_stop(folder: Path, reason: str) -> None:
-    """Let a trial end at its next step and keep what it has."""
-    write_json(folder / STOP, {"reason": reason})
+def _identity(request: TrialRequest) -> str:
+    return fingerprint([request.model_name, request.hyperparameters])  # what was read from JSON has lists for tuples
+
+
+def expect_folder(folder: Path, study: str) -> None:
+    """Refuse to go on with a job of which the study knows more than its folder.
+
+    Raises:
+        JobError: the folder of a trial that ended is gone.
+    """
+    if not folder.is_dir():
+        raise JobError(
+            f"{study} has the result of a trial whose folder {folder} is not there; was it removed, or is this another "
+            "machine? Bring it back, or start a new job by another job_name."
+        )
+
+
+def forget_stop(folder: Path) -> None:
+    """Let a trial that goes on not end for what held an earlier process: its time limit, or a user who canceled."""
+    path = folder / STOP
+    if path.is_file() and not read_json(path).get(FOR_GOOD):
+        path.unlink()
 
 
 def numbers_of(event: Mapping[str, Any]) -> dict[str, float]:

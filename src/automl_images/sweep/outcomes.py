@@ -140,6 +140,8 @@ def _unfinished(request: TrialRequest, folder: Path, exit_code: int | None) -> T
     events = read_events(folder / EVENTS)
     epochs = list({e["epoch"]: e for e in events if e["event"] == "epoch"}.values())  # a resumed one comes twice
     judged = [e for e in epochs if _defined(e.get("metrics", {})).get(request.primary_metric) is not None]
+    at_hand = _epochs_at_hand(folder)
+    judged = [e for e in judged if e["epoch"] in at_hand] or judged
     best = max(judged, key=lambda e: (e["metrics"][request.primary_metric], e["epoch"]), default=None)
     failures = _failures(events)
     stopped = stop_reason(folder)
@@ -157,6 +159,15 @@ def _unfinished(request: TrialRequest, folder: Path, exit_code: int | None) -> T
         recipe=request.recipe,
         note=stopped if stopped and not failures else _cause(failures, folder, exit_code),
     )
+
+
+def _epochs_at_hand(folder: Path) -> set[int]:
+    """Return the epochs of which the trial kept the weights; a kill may have left the log ahead of them."""
+    if not folder.is_dir():
+        return set()
+    from automl_images.training.checkpoint import weights_by_epoch  # needs torch, which no start of a sweep waits for
+
+    return set(weights_by_epoch(folder))
 
 
 def _end_in_words(result: TrialResult, request: TrialRequest) -> str:

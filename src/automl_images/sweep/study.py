@@ -181,7 +181,7 @@ class JobStudy:
         if status == "Failed" or value is None:
             self._study.tell(number, state=state.FAIL)
         elif status == "Canceled":
-            self._study.tell(number, state=state.PRUNED)
+            trial.storage.set_trial_state_values(trial._trial_id, state.PRUNED, [value])  # `tell` takes the last one
         else:
             self._study.tell(number, value)
 

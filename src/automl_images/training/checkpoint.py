@@ -106,15 +106,14 @@ class Checkpoints:
         Raises:
             TrainingError: somebody removed it.
         """
-        candidates = (self.best, self._next_best, self._previous_best)
-        fitting = [path for path in candidates if epoch is not None and _epoch_of(path) == epoch]
-        if epoch is not None and not fitting:
+        fitting = weights_by_epoch(self.folder.parent).get(epoch) if epoch is not None else None
+        if epoch is not None and fitting is None:
             raise TrainingError(
                 f"Expected {self.best} to hold the weights of epoch {epoch}, the best so far, but it does not. "
                 f"Remove the folder {self.best.parent} and train again."
             )
-        for path in fitting[:1]:
-            path.replace(self.best)
+        if fitting is not None:
+            fitting.replace(self.best)
         self._next_best.unlink(missing_ok=True)
         if epoch is None:
             self.best.unlink(missing_ok=True)
@@ -132,11 +131,14 @@ class Checkpoints:
                 path.unlink()
 
 
-def _epoch_of(path: Path) -> int | None:
-    if not path.exists():
-        return None
-    with safe_open(path, framework="pt") as content:
-        return int(content.metadata()["epoch"])
+def weights_by_epoch(folder: Path) -> dict[int, Path]:
+    """Return the files in a trial's folder that hold the best weights of some time, by epoch (from 1)."""
+    found = {}
+    for path in (folder / name for name in (_PREVIOUS_BEST, _NEXT_BEST, BEST)):  # of one epoch's files the last counts
+        if path.exists():
+            with safe_open(path, framework="pt") as content:
+                found[int(content.metadata()["epoch"])] = path
+    return found
 
 
 def write_state(path: Path, model: nn.Module, metadata: Mapping[str, str] | None = None) -> None:

@@ -33,12 +33,14 @@ def load_trial(trial: TrialRow, jobs: JobStore) -> TrainedModel:
     from safetensors.torch import load_file
 
     from automl_images.core.files import read_json
-    from automl_images.sweep.trials import WEIGHTS, TrialRequest
+    from automl_images.sweep.trials import TrialRequest
     from automl_images.tasks import get_task
     from automl_images.tasks.run_trial import WEIGHTS_INFO
+    from automl_images.training.checkpoint import weights_by_epoch
 
     folder: Path = jobs.get(trial["job"]).folder / str(trial["trial"])
-    if not (folder / WEIGHTS).is_file():
+    weights = weights_by_epoch(folder).get(int(trial["best_epoch"]))
+    if weights is None:
         raise ModelError(f"The weights of trial {trial['trial']} are not there any more. Run the job under a new name.")
     request = TrialRequest.load(folder)
     about = {
@@ -48,7 +50,7 @@ def load_trial(trial: TrialRow, jobs: JobStore) -> TrainedModel:
         "split_hash": request.data_hash,
         "weights": read_json(folder / WEIGHTS_INFO),
     }
-    return get_task(request.task).trained_model(request, load_file(folder / WEIGHTS), about)
+    return get_task(request.task).trained_model(request, load_file(weights), about)
 
 
 def compare(

@@ -22,7 +22,8 @@ class MedianStoppingOptions(IntervalOptions):
 class MedianStopping(IntervalPolicy):
     """A trial's best value so far must come up to the median of the averages over intervals 1 to i.
 
-    Averages are those of all trials that have come to interval i, the trial itself included.
+    Averages are those of all trials that have come to interval i or were stopped before, the trial itself included:
+    without those that were stopped the median would rise with each of them, until one trial is left.
     """
 
     options_type = MedianStoppingOptions
@@ -30,5 +31,5 @@ class MedianStopping(IntervalPolicy):
 
     def limit(self, own: Curve, others: Sequence[Curve], interval: int) -> float:
         """Return the median of the averages up to the interval."""
-        compared = [own, *(curve for curve in others if curve.counts_at(interval))]
+        compared = [own, *(curve for curve in others if curve.counts_at(interval, with_stopped=True))]
         return statistics.median(curve.average(interval) for curve in compared)

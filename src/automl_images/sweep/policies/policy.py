@@ -29,14 +29,18 @@ class Curve:
     Attributes:
         values: finite values by epoch (from 1), in rising order.
         complete: the trial ended by itself; its last value stands for all intervals after its end.
+        stopped: the trial was stopped; where it counts at later intervals, its last value stands.
     """
 
     values: Mapping[int, float]
     complete: bool = False
+    stopped: bool = False
 
-    def counts_at(self, interval: int) -> bool:
-        """Tell whether the trial has come to an interval."""
-        return bool(self.values) and min(self.values) <= interval and (self.complete or max(self.values) >= interval)
+    def counts_at(self, interval: int, *, with_stopped: bool = False) -> bool:
+        """Tell whether the trial has come to an interval, or ended before it: by itself, or stopped where asked for."""
+        if not self.values or min(self.values) > interval:
+            return False
+        return self.complete or (with_stopped and self.stopped) or max(self.values) >= interval
 
     def best(self, interval: int) -> float:
         """Return the best value up to an interval; -inf where there is none."""

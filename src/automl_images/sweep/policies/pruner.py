@@ -51,4 +51,4 @@ class PolicyPruner(BasePruner):
 def _curve(trial: FrozenTrial, sign: float) -> Curve:
     reported = sorted(trial.intermediate_values.items())
     finite = {epoch: sign * value for epoch, value in reported if math.isfinite(value)}
-    return Curve(finite, trial.state == TrialState.COMPLETE)
+    return Curve(finite, trial.state == TrialState.COMPLETE, trial.state == TrialState.PRUNED)

@@ -37,7 +37,7 @@ class BayesianSampler(BaseSampler):
 
     From then on the branch with the best trial gets twice as many trials as the second best, that one twice as many as
     the third and so on: no branch is given up for one unlucky draw, and few trials go to bad ones. Trials that were
-    stopped early count by their last value; failed ones only as tried. The study maximises.
+    stopped early count by their best value, as others do; failed ones only as tried. The study maximises.
 
     Args:
         space: that the trials are asked for.

@@ -1,0 +1,111 @@
+"""Jobs that go on: with what an earlier process left, half done, out of date or gone."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_trials import RecordingTracker, request, sweep
+from safetensors import safe_open
+
+from automl_images.core.errors import JobError
+from automl_images.sweep.budget import CANCEL
+from automl_images.sweep.study import JobStudy
+from automl_images.sweep.trials import TrialRequest
+
+KILLED = [("checkpoint:4:before_replace:kill", 1), ("training:step:20:kill", 5)]
+
+
+def left_open(folder, configuration, epochs_done=1):
+    """Leave an open trial as a controller that was killed does."""
+    JobStudy(folder, "job", None).ask(lambda trial: configuration)
+    trial = folder / "0"
+    trial.mkdir()
+    request(0, configuration).save(trial)
+    (trial / "state").write_text(str(epochs_done))
+    return trial
+
+
+def test_values_that_json_knows_not_are_the_same_trial_again(tmp_path):
+    configuration = {"score": 0.2, "tile_grid_size": (3, 2), "dies": 1}
+    assert [o.status for o in sweep(tmp_path, [configuration]).run()] == ["Completed"]
+
+
+@pytest.mark.parametrize(("for_good", "end"), [(False, ("Completed", 5)), (True, ("Canceled", 2))])
+def test_a_trial_goes_on_unless_a_policy_stopped_it(tmp_path, for_good, end):
+    """What told it to end before its controller was killed, such as a time limit, does not hold any more."""
+    trial = left_open(tmp_path, {"score": 0.2, "epochs": 5})
+    (trial / "stop.json").write_text(json.dumps({"reason": "timeout_minutes reached", "for_good": for_good}))
+    assert [(o.status, o.epochs) for o in sweep(tmp_path, [{}]).run()] == [end]
+
+
+def test_a_database_that_knows_more_than_the_folder_is_told(tmp_path):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    study = [{"score": 0.1}, {"score": 0.2}]
+    first = sweep(tmp_path / "job", study, study=JobStudy(tmp_path, "job", url)).run()
+    shutil.rmtree(tmp_path / "job" / "1")
+    with pytest.raises(JobError, match=r"shared\.db has the result of a trial whose folder .*/job/1 is not there"):
+        sweep(tmp_path / "job", study, study=JobStudy(tmp_path, "job", url)).run()
+    shutil.rmtree(tmp_path / "job")
+    with pytest.raises(JobError, match="start a new job by another job_name"):
+        sweep(tmp_path / "job", study, study=JobStudy(tmp_path, "job", url)).run()
+    assert [o.status for o in first] == ["Completed", "Completed"]
+
+
+def test_why_a_sweep_ended_before_its_trials_were_made_is_said_though_there_is_a_best_one(tmp_path, capfd):
+    broken = [{"score": 0.2, "breaks": True}] * 7
+    outcomes = sweep(tmp_path, [{"score": 0.1}, *broken], concurrent=1).run()
+    assert [o.status for o in outcomes] == ["Completed", "Failed", "Failed", "Failed"]
+    assert "ended before all 8 trials were made: 3 trials died of the same cause" in capfd.readouterr().out
+
+
+def test_a_stopped_trial_is_worth_its_best_value(tmp_path):
+    """That of trials that completed is their best, too: samplers and dashboards compare them."""
+    study = JobStudy(tmp_path, "job", None)
+    study.ask(lambda trial: {})
+    for epoch, value in enumerate((0.5, 0.9, 0.3), 1):
+        study.report(0, epoch, value)
+    study.tell(0, "Canceled", 0.9, "stopped by bandit")
+    (trial,) = study._study.get_trials()
+    assert (trial.state.name, trial.value) == ("PRUNED", 0.9)
+
+
+TRAIN = """
+import pathlib, sys
+sys.path.insert(0, sys.argv[1])
+from tiny_learner import TinyLearner, settings
+from automl_images.core.events import EventLog
+from automl_images.training.trainer import train
+folder = pathlib.Path(sys.argv[2])
+learning = settings(number_of_epochs=8, checkpoint_frequency=int(sys.argv[3]))
+train(TinyLearner(), learning, folder, events=EventLog(folder / "events.jsonl"))
+"""
+
+
+@pytest.mark.parametrize(("failpoint", "checkpoint_frequency"), KILLED)
+def test_a_trial_killed_and_then_canceled_has_the_weights_of_its_best_epoch(tmp_path, failpoint, checkpoint_frequency):
+    """Those wait under another name until a checkpoint knows of them, and a kill may come before it."""
+    from automl_images.training.checkpoint import weights_by_epoch
+
+    trial, tests = left_open(tmp_path, {}), Path(__file__).parents[1] / "training"
+    command = [sys.executable, "-c", TRAIN, tests, trial, str(checkpoint_frequency)]
+    environment = {**os.environ, "AUTOML_IMAGES_FAILPOINT": failpoint}
+    assert subprocess.run(command, env=environment, check=False).returncode == -9
+    (tmp_path / CANCEL).touch()
+    controller = sweep(tmp_path, [{}], SilentTracker())
+    controller.make_request = lambda number, values: TrialRequest(
+        number, "t", "model", values, ["a"], "x", "y", "h", {}, "certainty"
+    )
+    (outcome,) = controller.run()
+    weights = weights_by_epoch(trial)[outcome.best_epoch]
+    with safe_open(weights, framework="pt") as content:
+        assert content.metadata()["epoch"] == str(outcome.best_epoch)
+    assert (outcome.status, outcome.best_epoch) == ("Canceled", 3)
+
+
+class SilentTracker(RecordingTracker):
+    def log_metrics(self, run_id, metrics, step, at=None):
+        """Keep nothing."""
