@@ -6,15 +6,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fake_trials import RecordingTracker, request, sweep
-from safetensors import safe_open
 
 from automl_images.core.errors import JobError
-from automl_images.sweep.budget import CANCEL
+from automl_images.pipelines.model_selection.comparison import load_trial
+from automl_images.sweep import outcomes
+from automl_images.sweep.budget import CANCEL, why_ended
 from automl_images.sweep.study import JobStudy
 from automl_images.sweep.trials import TrialRequest
+from automl_images.tasks.run_trial import WEIGHTS_INFO
 
 KILLED = [("checkpoint:4:before_replace:kill", 1), ("training:step:20:kill", 5)]
 
@@ -57,9 +60,10 @@ def test_a_database_that_knows_more_than_the_folder_is_told(tmp_path):
 
 def test_why_a_sweep_ended_before_its_trials_were_made_is_said_though_there_is_a_best_one(tmp_path, capfd):
     broken = [{"score": 0.2, "breaks": True}] * 7
-    outcomes = sweep(tmp_path, [{"score": 0.1}, *broken], concurrent=1).run()
-    assert [o.status for o in outcomes] == ["Completed", "Failed", "Failed", "Failed"]
+    found = sweep(tmp_path, [{"score": 0.1}, *broken], concurrent=1).run()
+    assert [o.status for o in found] == ["Completed", "Failed", "Failed", "Failed"]
     assert "ended before all 8 trials were made: 3 trials died of the same cause" in capfd.readouterr().out
+    assert why_ended(tmp_path).startswith("3 trials died of the same cause")
 
 
 def test_a_stopped_trial_is_worth_its_best_value(tmp_path):
@@ -86,7 +90,9 @@ train(TinyLearner(), learning, folder, events=EventLog(folder / "events.jsonl"))
 
 
 @pytest.mark.parametrize(("failpoint", "checkpoint_frequency"), KILLED)
-def test_a_trial_killed_and_then_canceled_has_the_weights_of_its_best_epoch(tmp_path, failpoint, checkpoint_frequency):
+def test_a_trial_killed_and_then_canceled_has_the_weights_of_its_best_epoch(
+    tmp_path, failpoint, checkpoint_frequency, monkeypatch
+):
     """Those wait under another name until a checkpoint knows of them, and a kill may come before it."""
     from automl_images.training.checkpoint import weights_by_epoch
 
@@ -100,10 +106,21 @@ def test_a_trial_killed_and_then_canceled_has_the_weights_of_its_best_epoch(tmp_
         number, "t", "model", values, ["a"], "x", "y", "h", {}, "certainty"
     )
     (outcome,) = controller.run()
-    weights = weights_by_epoch(trial)[outcome.best_epoch]
-    with safe_open(weights, framework="pt") as content:
-        assert content.metadata()["epoch"] == str(outcome.best_epoch)
     assert (outcome.status, outcome.best_epoch) == ("Canceled", 3)
+    assert weights_by_epoch(trial)[3].name == "best.next.safetensors"
+    assert next(iter(loaded(trial, outcome, monkeypatch)[0].values())).isfinite().all()
+    (trial / "best.next.safetensors").unlink()
+    left = outcomes.outcome(controller.make_request(0, {}), trial)
+    assert left.best_epoch == max(weights_by_epoch(trial), default=3)  # of what is there the best; else as logged
+
+
+def loaded(trial, outcome, monkeypatch):
+    """Return the weights of a trial, and what is known of them, as the stage model_selection reads them."""
+    (trial / WEIGHTS_INFO).write_text("{}")
+    task = SimpleNamespace(trained_model=lambda request, weights, about: (weights, about))
+    monkeypatch.setattr("automl_images.tasks.get_task", lambda name: task)
+    jobs = SimpleNamespace(get=lambda name: SimpleNamespace(folder=trial.parent))
+    return load_trial({"job": "job", "trial": 0, "best_epoch": outcome.best_epoch}, jobs)
 
 
 class SilentTracker(RecordingTracker):

@@ -117,7 +117,7 @@ def _view(content: ReportContent) -> dict[str, Any]:
             svg.drawing(panel) for panel in learning_panels(content.curves, primary, stop_notes(content.trials))
         ],
         "automode": sections.automode_table(content.best_trial),
-        "sweep": sweep_section(content.trials, primary),
+        "sweep": sweep_section(content.trials, primary, content.best_trial.get("sweep_ended", "")),
         "metrics": sections.metric_rows(content.metrics, primary),
         "objects": sections.has_objects(content.conversion),
         "classes": sections.class_table(content.evaluation),

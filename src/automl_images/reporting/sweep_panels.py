@@ -25,16 +25,17 @@ _MOST_AXES = 7
 _TITLE = 16
 
 
-def sweep_section(trials: pd.DataFrame, metric: str) -> dict[str, Any] | None:
+def sweep_section(trials: pd.DataFrame, metric: str, ended: str = "") -> dict[str, Any] | None:
     """Return what the page shows of a sweep, or None for a job of one trial.
 
     Args:
         trials: the leaderboard.
         metric: the column of the primary metric; larger is better.
+        ended: why the sweep ended before all trials were made; empty: it did not.
 
     Returns:
-        `parallel` (None where nothing can be compared), `scatters`, `importance`, `left_out` (hyper-parameters without
-        a share), `stopped` (trials that did not complete, and why), `effort` and `totals`.
+        `ended`, `parallel` (None where nothing can be compared), `scatters`, `importance`, `left_out` (hyper-parameters
+        without a share), `stopped` (trials that did not complete, and why), `effort` and `totals`.
     """
     from automl_images.sweep.importance import FEWEST_TRIALS
 
@@ -46,6 +47,7 @@ def sweep_section(trials: pd.DataFrame, metric: str) -> dict[str, Any] | None:
     most = max(comparison.importance.values(), default=1.0) or 1.0
     return {
         "metric": metric,
+        "ended": ended,
         "parallel": parallel(comparison) if comparable else None,
         "scatters": [svg.drawing(panel) for panel in scatter_panels(comparison)] if comparable else [],
         "importance": [

@@ -15,6 +15,8 @@ from automl_images.sweep.trials import DEFAULT_RECIPE, EVENTS, TrialOutcome
 CANDIDATES, CHECKPOINTS, WEIGHTS_FILES = "candidates", "checkpoints", "best*.safetensors"
 PROBED = "probed"
 """The event of a job's log that tells how long AutoMode's probes took."""
+ENDED = "job_ended"
+"""The event of a job's log that tells why the sweep ended, where it ended before all trials were made."""
 CANCEL = "cancel"
 """A file of this name in the job's folder ends the sweep as its time limit would."""
 KEPT = 2
@@ -88,6 +90,12 @@ def best_of(outcomes: Sequence[TrialOutcome]) -> TrialOutcome | None:
     """Return the best outcome, of equals the earlier; None: none has a score."""
     judged = [outcome for outcome in outcomes if math.isfinite(_score(outcome))]
     return max(judged, key=lambda outcome: (_score(outcome), -outcome.number), default=None)
+
+
+def why_ended(folder: Path) -> str:
+    """Return why the job's sweep, when it ran last, ended before all trials were made; empty: it did not."""
+    ends = [event for event in read_events(folder / EVENTS) if event["event"] == ENDED]
+    return str(ends[-1].get("reason", "")) if ends else ""
 
 
 def seconds_used(folder: Path) -> float:

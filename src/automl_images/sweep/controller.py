@@ -23,7 +23,7 @@ from automl_images.core.events import EventFollower, EventLog
 from automl_images.core.failpoints import failpoint
 from automl_images.core.tracking import Tracker
 from automl_images.sweep import following, outcomes
-from automl_images.sweep.budget import Budget, Usage, best_of, make_room
+from automl_images.sweep.budget import ENDED, Budget, Usage, best_of, make_room
 from automl_images.sweep.executors import Executor
 from automl_images.sweep.following import FollowedTrial
 from automl_images.sweep.patience import meanwhile
@@ -103,7 +103,7 @@ class TrialController:
                 self.study.close()
         if self._signals.count:
             raise Interrupted("Stopped by the user. Trials were told to save their state; the same command goes on.")
-        self._tell("job_ended", reason=self._ending)
+        self._tell(ENDED, reason=self._ending)
         if self._ending:
             self._say(f"sweep: ended before all {self.budget.trials} trials were made: {self._ending}")
         if self._ending and not any(o.metrics for o in self._outcomes.values()):

@@ -11,6 +11,7 @@ from automl_images.jobs.options import JobOptions
 from automl_images.jobs.store import JobStore
 from automl_images.models.trained import TrainedModel
 from automl_images.pipelines.model_selection.comparison import DEFAULT, compare, load_trial, note_of, without_rival
+from automl_images.sweep.budget import why_ended
 from automl_images.sweep.selection import best_trial as best_of
 from automl_images.sweep.selection import judged
 from automl_images.tasks import TASKS
@@ -23,7 +24,8 @@ def select_best_trial(
 
     In AutoMode the best trial must surely beat the one of the default recipe, else that one is returned; `comparison`
     holds the verdict (see `comparison.compare`), or None where there was nothing to compare, and `automode` the recipes
-    that were considered (see `jobs.automode.considered`).
+    that were considered (see `jobs.automode.considered`). `sweep_ended` says why the sweep ended before all trials were
+    made; it is empty where it did not.
 
     Raises:
         TrainingError: no trial came to a metric.
@@ -40,6 +42,7 @@ def select_best_trial(
     elif default["trial"] != best["trial"]:
         comparison = compare(best, default, validation_data, jobs, options)
         best = default if comparison["kept"] == DEFAULT else best
+    job = jobs.get(best["job"]).folder
     return {
         "job": best["job"],
         "trial": int(best["trial"]),
@@ -51,7 +54,8 @@ def select_best_trial(
         "seconds": float(best["seconds"]),
         "note": note_of(best),
         "comparison": comparison,
-        "automode": considered(jobs.get(best["job"]).folder),
+        "automode": considered(job),
+        "sweep_ended": why_ended(job),
     }
 
 
