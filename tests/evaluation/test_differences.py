@@ -6,6 +6,7 @@ import pytest
 from automl_images.evaluation.bootstrap import (
     _draws,
     _expanded,
+    confidence_of_best,
     mean_average_precision_difference,
     mean_average_precision_interval,
     mean_difference,
@@ -58,6 +59,21 @@ def test_equally_good_classifiers_seldom_beat_each_other():
             a, b = (rng.random(images) < chance for _ in range(2))
             wins[images] += mean_difference(a, b, samples=500).is_better
     assert max(wins.values()) <= 0.08 * 300
+
+
+@pytest.mark.parametrize("challengers", [2, 5, 20])
+def test_the_best_of_many_challengers_is_not_kept_for_its_luck(challengers):
+    """All are as good as the default, each with luck of its own: of 20 the best passes 90 % bounds in a third."""
+    rng, wins, wins_of_one, jobs = np.random.default_rng(4), 0, 0, 200
+    for _ in range(jobs):
+        chance = rng.random(50) / 2 + 0.5
+        default, *others = (rng.random(50) < chance for _ in range(challengers + 1))
+        best = max(others, key=np.mean)
+        confidence = confidence_of_best(challengers)
+        wins += mean_difference(best, default, samples=2000, confidence=confidence).is_better
+        wins_of_one += mean_difference(best, default, samples=2000).is_better
+    assert wins <= 0.12 * jobs
+    assert challengers < 20 or wins_of_one > 0.2 * jobs
 
 
 def test_nothing_measured_is_no_victory():

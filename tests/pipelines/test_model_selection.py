@@ -90,6 +90,15 @@ def select(job, trials):
     return select_best_trial(trials, validation, jobs, options)
 
 
+def test_the_best_of_many_needs_a_surer_difference(job):
+    trials = board(default=BAD, winner=GOOD)
+    others = [trials.iloc[[GOOD]].assign(trial=number, accuracy=0.7) for number in range(2, 21)]
+    found = select(job, pd.concat([trials, *others]))["comparison"]
+    assert (found["challengers"], found["confidence"]) == (20, 0.99)
+    assert "99 % interval" in found["sentence"]
+    assert "as the best of 20, " in found["sentence"]
+
+
 def test_a_challenger_that_is_surely_better_wins(job):
     best = select(job, board(default=BAD, winner=GOOD))
     found = best["comparison"]

@@ -132,6 +132,7 @@ class TaskAdapter(abc.ABC):
         rows: Sequence[Row],
         model: TrainedModel,
         options: Mapping[str, Any],
+        confidence: float,
     ) -> Difference:
         """Return by how much the primary metric of one model is above another's, by a paired bootstrap over images.
 
@@ -140,6 +141,7 @@ class TaskAdapter(abc.ABC):
             rows: the images.
             model: whose classes and thresholds hold for both, so that they are measured alike.
             options: as of `evaluate`.
+            confidence: probability in (0, 1) that the bounds cover.
         """
 
     def samples(self, rows: Sequence[Row], classes: Sequence[str], count: int, seed: int) -> list[dict[str, Any]]:

@@ -155,13 +155,15 @@ class Classification(TaskAdapter):
         rows: Sequence[Row],
         model: TrainedModel,
         options: Mapping[str, Any],
+        confidence: float,
     ) -> Difference:
         """Return the difference of the accuracies, or of the mean Jaccard indices."""
         found, known = (
             self._evaluation(predictions, rows, model, options).per_image["correct"]
             for predictions in (challenger, default)
         )
-        return mean_difference(found, known, seed=model.settings["hyperparameters"]["random_seed"])
+        seed = model.settings["hyperparameters"]["random_seed"]
+        return mean_difference(found, known, confidence=confidence, seed=seed)
 
     def pictures(
         self, predictions: Sequence[Mapping[str, Any]], rows: Sequence[Row], evaluation: Mapping[str, Any], count: int

@@ -185,12 +185,13 @@ class FindingObjects(TaskAdapter):
         rows: Sequence[Row],
         model: TrainedModel,
         options: Mapping[str, Any],
+        confidence: float,
     ) -> Difference:
         """Return the difference of the mean average precisions."""
         found, known = (self._evaluation(predictions, rows, model, options) for predictions in (challenger, default))
         seed = model.settings["hyperparameters"]["random_seed"]
         return mean_average_precision_difference(
-            found.matches, known.matches, recall_points=known.recall_points, seed=seed
+            found.matches, known.matches, recall_points=known.recall_points, confidence=confidence, seed=seed
         )
 
     def pictures(

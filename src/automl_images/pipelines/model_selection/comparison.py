@@ -13,6 +13,7 @@ from typing import Any
 
 from automl_images.core.errors import ModelError
 from automl_images.core.types import Table
+from automl_images.evaluation.bootstrap import confidence_of_best
 from automl_images.jobs.options import JobOptions
 from automl_images.jobs.store import JobStore
 from automl_images.models.trained import TrainedModel
@@ -54,16 +55,21 @@ def load_trial(trial: TrialRow, jobs: JobStore) -> TrainedModel:
 
 
 def compare(
-    challenger: TrialRow, default: TrialRow, validation_data: Table, jobs: JobStore, options: JobOptions
+    challenger: TrialRow,
+    default: TrialRow,
+    challengers: int,
+    validation_data: Table,
+    jobs: JobStore,
+    options: JobOptions,
 ) -> dict[str, Any]:
-    """Return whether a trial surely beats the one of the default recipe.
+    """Return whether the best of so many challengers surely beats the trial of the default recipe.
 
     A challenger that cannot be used loses; a default that cannot be used is no rival.
 
     Returns:
-        `default_trial`, `challenger_trial`, `metric`, `difference` (challenger minus default) with `low`, `high` and
-        `confidence` (all None where one of the two cannot be used), `kept` (`challenger` or `default`), and a
-        `sentence` for people.
+        `default_trial`, `challenger_trial`, `metric`, `difference` (challenger minus default) with `low`, `high`,
+        `confidence` and the number of `challengers` (all None where one of the two cannot be used), `kept`
+        (`challenger` or `default`), and a `sentence` for people.
     """
     from automl_images.tasks import get_task
 
@@ -80,7 +86,9 @@ def compare(
             unusable = f"trial {_named(trial)} cannot be used: {str(error).splitlines()[0]}"
             sentence = f"Trial {_named(trials[kept])} is kept without a comparison, as {unusable}"
             return _told({**found, "kept": kept, "sentence": sentence})
-    difference = task.difference(predictions[CHALLENGER], predictions[DEFAULT], rows, models[DEFAULT], settings)
+    found["challengers"], confidence = challengers, confidence_of_best(challengers)
+    pair = predictions[CHALLENGER], predictions[DEFAULT]
+    difference = task.difference(*pair, rows, models[DEFAULT], settings, confidence)
     found |= {"difference": difference.value, "low": difference.low, "high": difference.high}
     found |= {"confidence": difference.confidence, "kept": CHALLENGER if difference.is_better else DEFAULT}
     return _told({**found, "sentence": _sentence(found, challenger, default, len(rows))})
@@ -105,15 +113,16 @@ def _not_compared(challenger: TrialRow, default: TrialRow, metric: str) -> dict[
         "default_trial": int(default["trial"]),
         "challenger_trial": int(challenger["trial"]),
         "metric": metric,
-        **dict.fromkeys(("difference", "low", "high", "confidence")),
+        **dict.fromkeys(("difference", "low", "high", "confidence", "challengers")),
     }
 
 
 def _sentence(found: Mapping[str, Any], challenger: TrialRow, default: TrialRow, images: int) -> str:
     measure, new, old = found["metric"].replace("_", " "), _named(challenger), _named(default)
+    many = f", as the best of {found['challengers']}" if found["challengers"] > 1 else ""
     numbers = (
         f"{found['difference']:.4f} ({100 * found['confidence']:.0f} % interval {found['low']:.4f} to "
-        f"{found['high']:.4f}, {images} validation images)"
+        f"{found['high']:.4f}{many}, {images} validation images)"
     )
     if found["kept"] == CHALLENGER:
         return f"Trial {new} beats trial {old}, the default recipe: its {measure} is higher by {numbers}."

@@ -40,7 +40,8 @@ def select_best_trial(
     if not judged([default], metric):
         comparison = without_rival(best, default, metric)
     elif default["trial"] != best["trial"]:
-        comparison = compare(best, default, validation_data, jobs, options)
+        challengers = sum(row["trial"] != default["trial"] for row in judged(rows, metric))
+        comparison = compare(best, default, challengers, validation_data, jobs, options)
         best = default if comparison["kept"] == DEFAULT else best
     job = jobs.get(best["job"]).folder
     return {
