@@ -22,14 +22,23 @@ SPACE = [{"model_name": "efficientnet_lite0", "learning_rate": {"type": "choice"
 SMALL = {"training_crop_size": 32, "validation_crop_size": 32, "validation_resize_size": 40, "training_batch_size": 32}
 
 
-METRICS: dict[str, dict[str, float]] = {}
-"""By trial, those of the first test: one of the others is the undisturbed run that all have to agree with."""
-
-
 @pytest.fixture
 def project(tmp_path):
-    """A data root, and a configuration with a small sweep."""
-    conf = tmp_path / "conf"
+    """A folder with a configuration of a small sweep, for the data root too."""
+    return made(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The metrics of each trial of a run that nothing disturbed."""
+    project = made(tmp_path_factory.mktemp("undisturbed"))
+    code, output = finish(project)
+    assert code == 0, output
+    return metrics_of(project)
+
+
+def made(folder):
+    conf = folder / "conf"
     subprocess.run(["cp", "-r", str(ROOT / "conf"), str(conf)], check=True)
     parameters = {
         "limits": {"max_trials": 2},
@@ -38,7 +47,12 @@ def project(tmp_path):
         "training_parameters": {**SMALL, "model_name": None, "number_of_epochs": 2, "number_of_workers": 0},
     }
     (conf / "test" / "parameters_image_classification.yml").write_text(json.dumps({TASK: parameters}))
-    return tmp_path
+    return folder
+
+
+def metrics_of(project):
+    results = (project / "data").rglob("trials/*/*/result.json")
+    return {path.parent.name: json.loads(path.read_text())["metrics"] for path in results}
 
 
 def start(project, failpoint=None, job_name="night"):
@@ -62,7 +76,7 @@ def finish(project, **variables):
     return process.returncode, output
 
 
-def assert_whole(project, output):
+def assert_whole(project, output, undisturbed):
     """Assert the invariants of a run that was made whole."""
     data = project / "data"
     with (data / "07_model_output" / TASK / "trials.csv").open(newline="") as stream:
@@ -72,9 +86,7 @@ def assert_whole(project, output):
         ("1", "Completed", "2"),
     ]
     assert {t["learning_rate"] for t in trials} == {"0.001", "0.003"}
-    for path in data.rglob("trials/*/*/result.json"):
-        metrics = json.loads(path.read_text())["metrics"]
-        assert METRICS.setdefault(path.parent.name, metrics) == metrics
+    assert metrics_of(project) == undisturbed
     assert not list(data.rglob(".tmp-*"))
     assert "version 1, now the champion" in output
     from mlflow import MlflowClient
@@ -86,6 +98,14 @@ def assert_whole(project, output):
     assert len(runs) == 3
     assert len(client.search_model_versions("")) == 1
     assert not [p for p in psutil.process_iter(["cmdline"]) if str(project) in " ".join(p.info["cmdline"] or [])]
+
+
+def wait_for_epoch(project):
+    """Wait until the first trial has told of its first epoch."""
+    log = project / "data/06_models" / TASK / "trials/night/0/events.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and '"event": "epoch"' in log.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def epochs_told(project, trial, job_name="night"):
@@ -102,14 +122,27 @@ def epochs_told(project, trial, job_name="night"):
         "write:trials.csv",  # F4: in a node's save
     ],
 )
-def test_a_run_that_is_killed_is_made_whole_by_the_same_command(project, place):
+def test_a_run_that_is_killed_is_made_whole_by_the_same_command(project, place, undisturbed):
     code, _ = finish(project, failpoint=f"{place}:kill")
     assert code == -signal.SIGKILL
     assert not (project / "data/06_models" / TASK / "registered_model.json").exists()
     code, output = finish(project)
     assert code == 0, output
-    assert_whole(project, output)
+    assert_whole(project, output, undisturbed)
     assert epochs_told(project, 0) == epochs_told(project, 1) == [1, 2]
+
+
+def test_a_power_cut_in_the_middle_of_training_costs_the_steps_since_the_last_checkpoint(project, undisturbed):
+    """F1, F5 and I4: controller and trial are gone at once; the second run trains on and comes to the same metrics."""
+    process = start(project)
+    wait_for_epoch(project)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert len(epochs_told(project, 0)) == 1
+    code, output = finish(project)
+    assert code == 0, output
+    assert_whole(project, output, undisturbed)
+    assert sorted(set(epochs_told(project, 0))) == epochs_told(project, 1) == [1, 2]
 
 
 @pytest.mark.slow
@@ -128,24 +161,21 @@ def test_a_job_of_which_nothing_came_begins_anew(project):
 
 
 @pytest.mark.slow
-def test_a_trial_that_is_killed_is_tried_again_within_the_run(project):
+def test_a_trial_that_is_killed_is_tried_again_within_the_run(project, undisturbed):
     """F5: the real process of a trial gets SIGKILL from outside."""
     process = start(project)
-    log = project / "data/06_models" / TASK / "trials/night/0/events.jsonl"
-    deadline = time.monotonic() + 120
-    while not (log.exists() and '"epoch"' in log.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for_epoch(project)
     for child in psutil.Process(process.pid).children(recursive=True):
         if "run_trial" in " ".join(child.cmdline()):
             child.kill()
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
     assert "trying again from its last checkpoint (1 of 2)" in output
-    assert_whole(project, output)
+    assert_whole(project, output, undisturbed)
 
 
 @pytest.mark.slow
-def test_a_second_run_of_the_job_is_told_who_holds_it(project):
+def test_a_second_run_of_the_job_is_told_who_holds_it(project, undisturbed):
     """F9: two commands at once on one job."""
     first = start(project)
     deadline = time.monotonic() + 120
@@ -156,7 +186,7 @@ def test_a_second_run_of_the_job_is_told_who_holds_it(project):
     assert f"is being run by process {first.pid}" in output
     assert "Traceback" not in output
     output, _ = first.communicate(timeout=600)
-    assert_whole(project, output)  # nothing disturbed it
+    assert_whole(project, output, undisturbed)  # nothing disturbed it
 
 
 @pytest.fixture
@@ -177,7 +207,7 @@ def small_disk(project):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("megabytes", [1, 35, 45, 100])
-def test_a_full_disk_costs_nothing_but_time(project, small_disk, megabytes):
+def test_a_full_disk_costs_nothing_but_time(project, small_disk, megabytes, undisturbed):
     """F7: wherever the disk is full, one line says so, and with room the same command makes the run whole."""
     small_disk(megabytes)
     code, output = finish(project)
@@ -187,4 +217,4 @@ def test_a_full_disk_costs_nothing_but_time(project, small_disk, megabytes):
     small_disk(2000)
     code, output = finish(project)
     assert code == 0, output
-    assert_whole(project, output)
+    assert_whole(project, output, undisturbed)

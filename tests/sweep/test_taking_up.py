@@ -12,12 +12,15 @@ import pytest
 from fake_trials import RecordingTracker, request, sweep
 
 from automl_images.core.errors import JobError
+from automl_images.core.events import EventLog
+from automl_images.core.files import replacing
 from automl_images.pipelines.model_selection.comparison import load_trial
 from automl_images.sweep import outcomes
 from automl_images.sweep.budget import CANCEL, why_ended
 from automl_images.sweep.study import JobStudy
 from automl_images.sweep.trials import TrialRequest
 from automl_images.tasks.run_trial import WEIGHTS_INFO
+from automl_images.training.checkpoint import Checkpoints
 
 KILLED = [("checkpoint:4:before_replace:kill", 1), ("training:step:20:kill", 5)]
 
@@ -62,8 +65,23 @@ def test_why_a_sweep_ended_before_its_trials_were_made_is_said_though_there_is_a
     broken = [{"score": 0.2, "breaks": True}] * 7
     found = sweep(tmp_path, [{"score": 0.1}, *broken], concurrent=1).run()
     assert [o.status for o in found] == ["Completed", "Failed", "Failed", "Failed"]
-    assert "ended before all 8 trials were made: 3 trials died of the same cause" in capfd.readouterr().out
+    assert "ended with 4 of 8 trials: 3 trials died of the same cause" in capfd.readouterr().out
     assert why_ended(tmp_path).startswith("3 trials died of the same cause")
+
+
+def test_too_little_time_for_another_trial_is_said(tmp_path, capfd):
+    found = sweep(tmp_path, [{"score": 0.1}] * 4, concurrent=1, seconds=600.0, least_seconds=599.7).run()
+    assert 1 <= len(found) < 4
+    assert f"sweep: ended with {len(found)} of 4 trials: timeout_minutes leaves " in capfd.readouterr().out
+    assert why_ended(tmp_path).endswith("and the shortest trial needs 10 min 0 s")
+
+
+def test_a_trial_that_saves_touches_no_file_that_its_controller_writes(tmp_path):
+    """Both write into the trial's folder at the same moment: at the end of an epoch."""
+    with replacing(tmp_path / "stop.json") as temporary:
+        temporary.write_text("{}")
+        Checkpoints(tmp_path, EventLog(tmp_path / "events.jsonl")).save({})
+    assert (tmp_path / "stop.json").exists()
 
 
 def test_a_stopped_trial_is_worth_its_best_value(tmp_path):

@@ -26,7 +26,7 @@ from automl_images.jobs.trials import Requests, configuration
 from automl_images.models.entries.entry import MODELS
 from automl_images.models.weights import may_be_had
 from automl_images.sweep.automode.plan import AutoModePlan, Candidate, make_plan, predicted
-from automl_images.sweep.automode.portfolio import DataFacts, Recipe, hardware_class, parse_portfolio
+from automl_images.sweep.automode.portfolio import DataFacts, Hardware, Recipe, hardware_class, parse_portfolio
 from automl_images.sweep.automode.probe import Probe, run_probe
 from automl_images.sweep.budget import PROBED
 from automl_images.sweep.executors import python_command
@@ -74,6 +74,12 @@ def recipes_for(options: JobOptions, task: TaskAdapter, portfolio: Mapping[str, 
     return [first, *(recipe.model_copy(update={"search": _open(recipe.search, fixed)}) for recipe in others)]
 
 
+def suiting(recipes: Sequence[Recipe], facts: DataFacts, hardware: Hardware) -> tuple[list[Recipe], list[Recipe]]:
+    """Return the recipes for this data on this hardware, the default always, and those for others."""
+    suited = [r for r in recipes if r.name == DEFAULT_RECIPE or (hardware in r.hardware and r.when.hold(facts))]
+    return suited, [recipe for recipe in recipes if recipe not in suited]
+
+
 def data_facts(training: Table, validation: Table, kind: str) -> DataFacts:
     """Return what AutoMode looks at; `kind` is the task's kind of labels."""
     summary = summarise(training.rows, kind, [])
@@ -105,9 +111,12 @@ def plan_automode(
     if (folder / PLAN).is_file():
         return AutoModePlan.from_dict(read_json(folder / PLAN))
     facts = data_facts(requests.training, requests.validation, requests.task.label_kind)
-    LOG.info("AutoMode: %s; %d recipes to look at, one probe a model.", _words(facts), len(recipes))
+    suited, others = suiting(recipes, facts, hardware_class())
+    LOG.info("AutoMode: %s; %d recipes to look at, one probe a model.", _words(facts), len(suited))
+    if others:
+        LOG.info("AutoMode: for other data or hardware: %s.", ", ".join(recipe.name for recipe in others))
     begun = time.monotonic()
-    candidates = list(_candidates(folder, requests, recipes, facts, slots, seconds_left))
+    candidates = list(_candidates(folder, requests, suited, facts, slots, seconds_left))
     probing = time.monotonic() - begun
     EventLog(folder / EVENTS).write(PROBED, elapsed=round(probing, 2))
     trials, memory = requests.options.limits.max_trials, _memory_of_a_trial(slots)
@@ -150,12 +159,10 @@ def _candidates(
 
     What the default recipe leaves no time for is not probed.
     """
-    hardware, seen = hardware_class(), set()
+    seen = set()
     environment = environment_for_trial(cores_per_trial(slots))
     end = time.monotonic() + seconds_left
     for recipe in recipes:
-        if recipe.name != DEFAULT_RECIPE and (hardware not in recipe.hardware or not recipe.when.hold(facts)):
-            continue
         values = dict(recipe.hyperparameters)
         try:
             request = requests(0, values)

@@ -13,6 +13,7 @@ from automl_images.jobs.options import JobOptions
 from automl_images.jobs.store import JobStore
 from automl_images.jobs.trials import configurations
 from automl_images.models.catalogue import check_model
+from automl_images.sweep.samplers import build_sampler
 from automl_images.tasks import get_task
 from automl_images.training.settings import require_precision
 
@@ -29,12 +30,15 @@ def check_models(options: JobOptions, jobs: JobStore, tracker: Tracker) -> list[
         Warnings for people, one a model that would begin with random weights.
 
     Raises:
-        SettingsError: a model, hyper-parameter or checkpoint that cannot be had, or that do not suit each other.
+        SettingsError: a model, hyper-parameter or checkpoint that cannot be had, or that do not suit each other, or a
+            search space that the sampling algorithm cannot search.
         ModelError: a file of weights is missing, damaged or of another network.
     """
     task = get_task(options.task)
     device_type = "cuda" if torch.cuda.is_available() else "cpu"
     shapes = {}
+    if not options.is_automode:
+        build_sampler(options.sampling, options.space)  # refuses what the algorithm cannot search
     for found in configurations(options, task):
         require_precision(found.hyperparameters["mixed_precision"], device_type)
         values = with_checkpoint(found.model_name, found.hyperparameters, jobs, tracker)

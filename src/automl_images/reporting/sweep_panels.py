@@ -31,7 +31,7 @@ def sweep_section(trials: pd.DataFrame, metric: str, ended: str = "") -> dict[st
     Args:
         trials: the leaderboard.
         metric: the column of the primary metric; larger is better.
-        ended: why the sweep ended before all trials were made; empty: it did not.
+        ended: why the sweep ended early; empty: all trials were made.
 
     Returns:
         `ended`, `parallel` (None where nothing can be compared), `scatters`, `importance`, `left_out` (hyper-parameters

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from automl_images.core.events import read_events
 from automl_images.sweep.trials import DEFAULT_RECIPE, EVENTS, TrialOutcome
+from automl_images.training.progress import duration
 
 CANDIDATES, CHECKPOINTS, WEIGHTS_FILES = "candidates", "checkpoints", "best*.safetensors"
 PROBED = "probed"
 """The event of a job's log that tells how long AutoMode's probes took."""
 ENDED = "job_ended"
-"""The event of a job's log that tells why the sweep ended, where it ended before all trials were made."""
+"""The event of a job's log that tells why the sweep ended, where something else did than that all trials were made."""
 CANCEL = "cancel"
 """A file of this name in the job's folder ends the sweep as its time limit would."""
 KEPT = 2
@@ -71,10 +72,16 @@ class Usage:
             return "canceled"
         return ""
 
+    def too_late_for_another(self, trials: int) -> str:
+        """Return why none is begun where `trials` were made and more are allowed; empty: the time is enough."""
+        left, least = self.seconds_left(), self._budget.least_seconds
+        if left is None or left >= least or trials >= self._budget.trials:
+            return ""
+        return f"timeout_minutes leaves {duration(max(0.0, left))}, and the shortest trial needs {duration(least)}"
+
     def allows(self, trials: int) -> bool:
         """Tell whether one more trial may begin where `trials` have begun."""
-        left = self.seconds_left()
-        return trials < self._budget.trials and (left is None or left >= self._budget.least_seconds)
+        return trials < self._budget.trials and not self.too_late_for_another(trials)
 
     def guess(self, ended: Sequence[TrialOutcome], slots: int) -> float | None:
         """Return the seconds until the sweep ends, from the trials that ended; None: none has."""
@@ -93,7 +100,7 @@ def best_of(outcomes: Sequence[TrialOutcome]) -> TrialOutcome | None:
 
 
 def why_ended(folder: Path) -> str:
-    """Return why the job's sweep, when it ran last, ended before all trials were made; empty: it did not."""
+    """Return why the job's sweep, when it ran last, ended early; empty: all trials were made."""
     ends = [event for event in read_events(folder / EVENTS) if event["event"] == ENDED]
     return str(ends[-1].get("reason", "")) if ends else ""
 

@@ -103,9 +103,10 @@ class TrialController:
                 self.study.close()
         if self._signals.count:
             raise Interrupted("Stopped by the user. Trials were told to save their state; the same command goes on.")
-        self._tell(ENDED, reason=self._ending)
-        if self._ending:
-            self._say(f"sweep: ended before all {self.budget.trials} trials were made: {self._ending}")
+        reason = self._ending or self._usage.too_late_for_another(len(self._outcomes))
+        self._tell(ENDED, reason=reason)
+        if reason:
+            self._say(f"sweep: ended with {len(self._outcomes)} of {self.budget.trials} trials: {reason}")
         if self._ending and not any(o.metrics for o in self._outcomes.values()):
             raise TrainingError(self._ending)
         return [self._outcomes[number] for number in sorted(self._outcomes)]

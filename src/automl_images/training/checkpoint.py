@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from automl_images.core.errors import TrainingError
 from automl_images.core.events import EventLog
 from automl_images.core.failpoints import failpoint
-from automl_images.core.files import TEMPORARY_PREFIX, read_json, replacing, sha256, write_json
+from automl_images.core.files import read_json, replacing, sha256, write_json
 
 KEPT = 2
 BEST = "best.safetensors"
@@ -34,7 +34,7 @@ class Checkpoints:
     """The checkpoints of one trial.
 
     Args:
-        folder: the trial's folder; remains of an interrupted write in it are removed.
+        folder: the trial's folder; checkpoints in it of which the manifest does not know are removed.
         events: told of checkpoints that cannot be used.
     """
 
@@ -125,9 +125,6 @@ class Checkpoints:
         named = {entry["file"] for entry in self._entries()}
         for path in self.folder.glob("checkpoint-*.pt"):
             if path.name not in named:
-                path.unlink()
-        for folder in (self.folder, self.folder.parent):
-            for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
                 path.unlink()
 
 

@@ -24,8 +24,8 @@ def select_best_trial(
 
     In AutoMode the best trial must surely beat the one of the default recipe, else that one is returned; `comparison`
     holds the verdict (see `comparison.compare`), or None where there was nothing to compare, and `automode` the recipes
-    that were considered (see `jobs.automode.considered`). `sweep_ended` says why the sweep ended before all trials were
-    made; it is empty where it did not.
+    that were considered (see `jobs.automode.considered`). `sweep_ended` says why the sweep ended early; it is
+    empty where all trials were made.
 
     Raises:
         TrainingError: no trial came to a metric.
