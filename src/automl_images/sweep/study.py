@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from automl_images.core.databases import filled_url, shown_url
+from automl_images.core.databases import shown_url
 from automl_images.core.errors import BusyError, JobError
 from automl_images.sweep import patience
 from automl_images.sweep.patience import Patience
 from automl_images.sweep.policies import NoTerminationOptions, build_pruner
-from automl_images.sweep.storage import open_storage, sqlite_url
+from automl_images.sweep.storage import checked_url, open_storage, sqlite_url
 
 if TYPE_CHECKING:
     import optuna
@@ -66,6 +66,7 @@ class JobStudy:
         pruner: None: nothing is stopped early.
 
     Raises:
+        SettingsError: the URL is none of a database.
         JobError: the database does not answer, is no study's, or another controller holds this study.
     """
 
@@ -81,7 +82,7 @@ class JobStudy:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._pruner = pruner or build_pruner(NoTerminationOptions())
-        self.url = filled_url(url) if url else sqlite_url(folder / STUDY_FILE)
+        self.url = checked_url(url) if url else sqlite_url(folder / STUDY_FILE)
         file = None if url else folder / STUDY_FILE
         self._patiently = Patience("the study's database", file)
         self._study = self._patiently(
