@@ -1,6 +1,10 @@
 """Which of single trial, manual sweep and AutoMode a job's parameters ask for (specification D.1)."""
 
+import math
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from automl_images.core.errors import SettingsError
 from automl_images.jobs.options import parse_job_options
@@ -45,6 +49,24 @@ def test_a_branch_of_a_search_space_that_is_no_dictionary_is_named(space):
 def test_truth_values_and_fractions_are_no_limits(limits):
     with pytest.raises(SettingsError, match=rf"limits\.{next(iter(limits))}"):
         parse_job_options(TASK, {**BASE, "limits": limits})
+
+
+@given(name=st.sampled_from(["disk_gigabytes", "image_cache_gigabytes"]), size=st.floats() | st.just(10**400))
+def test_gigabytes_are_a_number_of_bytes_or_refused(name, size):
+    given = {**BASE, "limits": {name: size}}
+    if 0 < size <= 1e9:
+        assert 0 <= round(getattr(parse_job_options(TASK, given).limits, name) * 1e9) <= 1e18
+    elif size != 0:
+        with pytest.raises(SettingsError, match=rf"{TASK}\.limits\.{name}: "):
+            parse_job_options(TASK, given)
+
+
+@pytest.mark.parametrize("block", ["limits.disk_gigabytes", "limits.image_cache_gigabytes", "export.box_tolerance"])
+@pytest.mark.parametrize("number", [math.inf, math.nan])
+def test_infinity_is_no_value_of_an_option(block, number):
+    name, key = block.split(".")
+    with pytest.raises(SettingsError, match=rf"{TASK}\.{block}: .*finite number, got {number}"):
+        parse_job_options(TASK, {**BASE, name: {key: number}})
 
 
 @pytest.mark.parametrize("task", ["object_detection", "instance_segmentation"])

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import node, pipeline
 
 from automl_images.core.errors import SettingsError
@@ -62,3 +62,21 @@ def test_a_run_on_a_read_only_file_system_is_refused_before_it_starts(read_only,
     assert "no/such/file.json" not in said
     assert "same command" not in said
     assert "Traceback" not in said
+
+
+def test_a_database_of_studies_that_is_none_is_told_before_anything_is_read(tmp_path):
+    params = f"data_root={tmp_path},study_storage=nonsense,object_detection.source.path=no/such/file.json"
+    command = [sys.executable, "-m", "kedro", "run", "--pipeline=object_detection", "--env=test", "--params", params]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    said = result.stdout + result.stderr
+    assert result.returncode == 2, said
+    assert "study_storage must be the address of a database" in said
+    assert "no/such/file.json" not in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("storage", [None, "", "sqlite:///studies.db"])
+def test_an_address_that_may_be_right_is_not_connected(storage, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    check_places(pipeline([]), DataCatalog({"params:study_storage": MemoryDataset(storage)}), None)
+    assert list(tmp_path.iterdir()) == []

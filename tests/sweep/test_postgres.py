@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from at_once import open_at_once
 from fake_trials import sweep
 
 from automl_images.core.errors import JobError
@@ -127,6 +128,13 @@ def test_a_second_controller_is_told_who_holds_the_study(server, tmp_path):
     first.send_signal(signal.SIGKILL)
     first.wait()
     study(tmp_path, server, "held").close()
+
+
+def test_several_controllers_may_first_use_an_empty_database_at_the_same_moment(server, tmp_path):
+    for name in ("empty0", "empty1"):
+        server.execute(f"CREATE DATABASE {name}")
+    urls = [server.url.removesuffix("postgres") + name for name in ("empty0", "empty1")]
+    assert open_at_once(tmp_path, urls) == "opened\n" * 6
 
 
 def test_runs_and_registry_work_on_the_server_too(server, tmp_path):

@@ -200,6 +200,26 @@ def test_bayesian_spreads_concurrent_trials():
     assert all(a != b for a, b in itertools.combinations(asked, 2))
 
 
+@pytest.mark.parametrize(
+    ("name", "distribution", "step"),
+    [
+        ("momentum", "quniform(0, 1, 1e-9)", 1e-9),
+        ("number_of_epochs", "quniform(2, 9e15, 2)", 2),
+        ("layers_to_freeze", "randint(9007199254740992)", 1),
+    ],
+)
+def test_bayesian_keeps_no_list_of_the_values_of_a_fine_grid(name, distribution, step):
+    space = SearchSpace.parse([{name: distribution}])
+    study = new_study("bayesian", space)
+    for _ in range(STARTUP_TRIALS + 2):
+        trial = study.ask()
+        value = space.suggest(trial)[name]
+        assert value == pytest.approx(round(value / step) * step, rel=1e-15)
+        assert space.parameters[name].value(value) == value
+        study.tell(trial, -abs(value - space.parameters[name].ends()[1] / 3))
+    assert type(value) is type(space.parameters[name].ends()[0])
+
+
 def test_bayesian_learns_from_pruned_trials_and_survives_failed_ones():
     space = SearchSpace.parse([{"momentum": "uniform(0, 1)"}])
     study = new_study("bayesian", space)

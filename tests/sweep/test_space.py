@@ -1,5 +1,6 @@
 import math
 
+import optuna
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -138,6 +139,42 @@ def test_each_type_of_hyperparameter_takes_its_distributions_and_no_others(row, 
             one(row.name, given)
 
 
+EXTREMES = [0, 10, 2**53, 10**400, -(10**400), 5e-324, 1e-310, 1e-300, 1e300, 1e308, -1e308, math.inf, math.nan]
+ANY_NUMBER = st.sampled_from(EXTREMES) | st.floats() | st.floats(-10, 10) | st.integers(-50, 50)
+NUMBERS = [row for row in TABLE if row.kind in ("int", "float")]
+
+
+def parsed(name, value, log_base=math.e):
+    """Return the space, or None where it is refused with its path."""
+    try:
+        return SearchSpace.parse([{name: value}], log_base)
+    except SettingsError as error:
+        refused = str(error)
+    assert refused.startswith(f"search_space[0].{name}: ")
+    return None
+
+
+@given(
+    row=st.sampled_from(NUMBERS),
+    kind=st.sampled_from([kind for kind in FIELDS if kind != "choice"]),
+    numbers=st.lists(ANY_NUMBER, min_size=3, max_size=3),
+    log_base=st.sampled_from([math.e, 10.0, 1e-300, 1e300, 1 + 1e-15]),
+)
+def test_any_numbers_of_a_distribution_are_drawn_from_or_refused_with_their_path(row, kind, numbers, log_base):
+    space = parsed(row.name, {"type": kind, **dict(zip(FIELDS[kind], numbers, strict=False))}, log_base)
+    if space:
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        values = [space.suggest(study.ask())[row.name] for _ in range(3)]
+        values += [space.parameters[row.name].draw(u) for u in (0.0, 0.3, 1 - 1e-16)]
+        assert all(row.parse(value) == value for value in values)
+
+
+@given(row=st.sampled_from(NUMBERS), number=ANY_NUMBER)
+def test_any_number_is_a_literal_or_refused_with_its_path(row, number):
+    space = parsed(row.name, number)
+    assert space is None or math.isfinite(space.branches[0].fixed[row.name])
+
+
 def test_examples_cover_every_model_and_end():
     space = SearchSpace.parse(SPACE)
     examples = list(space.examples())
@@ -167,6 +204,16 @@ def test_the_size_is_known_for_choices(space, size):
 @pytest.mark.parametrize(
     ("space", "message"),
     [
+        (
+            [{"number_of_epochs": "qnormal(10, 1e308, 1)"}],
+            r"search_space\[0\].number_of_epochs: .*wider than any float",
+        ),
+        ([{"learning_rate": {"type": "uniform", "min_value": 0, "max_value": 10**400}}], "max_value must be a number"),
+        ([{"learning_rate": 10**400}], r"search_space\[0\].learning_rate: learning_rate must be a number"),
+        ([{"tile_overlap_ratio": "qnormal(1e-300, 0.5, 1e-300)"}], "tile_overlap_ratio: q 1e-300 is too small"),
+        ([{"learning_rate": "qlognormal(-3, 1, 1e-310)"}], "learning_rate: q 1e-310 is too small"),
+        ([{"learning_rate": "normal(0.1, 1e308)"}], r"hardly ever lies in \[0, 1\]"),
+        ([{"layers_to_freeze": "randint(1e300)"}], r"at most 2\*\*53"),
         ([{"learning_rat": 0.1}], r"search_space\[0\].learning_rat: .*'learning_rate'"),
         ([SPACE[0], {"model_nam": "x"}], r"search_space\[1\].model_nam: .*'model_name'"),
         ([{"learning_rate": "unifrom(0, 1)"}], r"search_space\[0\].learning_rate: .*'uniform'"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 from automl_images.core.errors import SettingsError
 
 _VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+_PASSWORD = re.compile(r"(?<=://)([^:/]*):.*(?=@)|(?<=[?&])password=[^&]*", re.DOTALL)
+"""Up to the last @: a password may hold any character, though an address should have it quoted."""
 
 
 def filled_url(url: str) -> str:
@@ -27,14 +29,12 @@ def filled_url(url: str) -> str:
 
 
 def shown_url(url: str) -> str:
-    """Return an address for messages: without a password.
+    """Return an address, or what was meant for one, for messages: without a password.
 
     Example:
         >>> shown_url("postgresql+pg8000://automl:secret@db.local:5432/studies")
         'postgresql+pg8000://automl@db.local:5432/studies'
     """
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    place = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}@{place}"))
+    if "://" not in url:
+        return url.rpartition("@")[2]
+    return _PASSWORD.sub(r"\1", url)

@@ -68,7 +68,7 @@ def _number(name: str, value: Any) -> float:
         if isinstance(value, bool) or not math.isfinite(float(value)):
             raise ValueError
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise SettingsError(f"{name} must be a number, got {shown(value)}.") from None
 
 

@@ -38,8 +38,12 @@ class LimitOptions(Options, strict=True):
     max_trials: int = Field(default=1, ge=1, le=1000)
     max_concurrent_trials: int = Field(default=1, ge=1, le=100)
     timeout_minutes: int = Field(default=7 * 24 * 60, ge=1, le=60 * 24 * 60)
-    image_cache_gigabytes: float = Field(default=4, ge=0, description="of decoded images shared by trials; 0: none")
-    disk_gigabytes: float | None = Field(default=None, gt=0, description="of all trials; losers' weights go first")
+    image_cache_gigabytes: float = Field(
+        default=4, ge=0, le=1e9, description="of decoded images shared by trials; 0: none"
+    )
+    disk_gigabytes: float | None = Field(
+        default=None, gt=0, le=1e9, description="of all trials; losers' weights go first"
+    )
 
 
 class SweepOptions(Options):

@@ -9,10 +9,15 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from automl_images.core.errors import SettingsError
+from automl_images.sweep.storage import checked_url
+
+STUDY_STORAGE = "params:study_storage"
 
 
 def check_places(pipeline: Pipeline, catalog: DataCatalog, store: Path | None) -> None:
     """Write an unnamed file where each result will lie, or in the nearest folder above that exists.
+
+    Of a database for studies only the address is checked, without a connection.
 
     Args:
         pipeline: whose outputs are looked at.
@@ -20,8 +25,11 @@ def check_places(pipeline: Pipeline, catalog: DataCatalog, store: Path | None) -
         store: file of the tracking store, if it is one.
 
     Raises:
-        SettingsError: a place cannot be written.
+        SettingsError: a place cannot be written, or `study_storage` is no address of a database.
     """
+    storage = catalog[STUDY_STORAGE].load() if STUDY_STORAGE in catalog else None
+    if storage not in (None, ""):
+        checked_url(storage)
     described = (catalog[name]._describe() for name in sorted(pipeline.all_outputs()))
     paths = [Path(str(entry["filepath"])) for entry in described if "filepath" in entry]
     advice = "make it writable, or name another folder with --params data_root=DIR"

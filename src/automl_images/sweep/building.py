@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from statistics import NormalDist
 from typing import Any
 
 from automl_images.core.errors import SettingsError, nearest
@@ -14,6 +15,10 @@ from automl_images.sweep.distributions import FIELDS, Choice, Distribution, Numb
 
 _SIGMAS = 5.0
 """Normals are cut at so many standard deviations (one draw in two million lies beyond)."""
+_LEAST_SHARE = 1e-12
+"""Of a normal in the range on which it is conditioned; with less, the quantiles of floats are one number."""
+_MOST = 2**53
+"""Whole numbers up to this one are told apart as floats, in which studies keep them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,17 +54,15 @@ def build(kind: str, arguments: Mapping[str, Any], legal: Range, log_base: float
         bell = (numbers["mu"] * scale, numbers["sigma"] * abs(scale))
         half = (q or 0.0) / 2  # what rounds to a legal multiple
         low, high = _cut(bell, floor - half, ceiling + half, log)
-        if low >= high:
+        if low >= high or not _share(bell, low, high) > _LEAST_SHARE:
             text = f"{kind}({numbers['mu']:g}, {numbers['sigma']:g})"
             raise SettingsError(f"{text} hardly ever lies in [{legal.minimum:g}, {legal.maximum:g}].")
     else:
         if numbers["min_value"] > numbers["max_value"]:
             raise SettingsError(f"min_value {numbers['min_value']:g} is above max_value {numbers['max_value']:g}.")
         low, high = sorted((numbers["min_value"] * scale, numbers["max_value"] * scale))
-    if log and not -700 < low <= high < 700:
-        raise SettingsError(
-            f"{kind} draws a logarithm, here between {low:.4g} and {high:.4g}; its exponential is not a number."
-        )
+    _check_extent(kind, low, high, log)
+    _check_multiples(q, *(math.exp(end) if log else end for end in (low, high)))
     return Number(low, high, bell, log, q, legal.whole, floor, ceiling)
 
 
@@ -87,9 +90,24 @@ def check_fields(kind: str, given: Sequence[str]) -> None:
 
 
 def _upper(upper: float) -> int:
-    if upper < 1 or upper != int(upper):
-        raise SettingsError(f"upper of randint must be a whole number above zero, got {upper:g}.")
+    if not 1 <= upper <= _MOST or upper != int(upper):
+        raise SettingsError(f"upper of randint must be a whole number above zero, at most 2**53, got {upper:g}.")
     return int(upper)
+
+
+def _check_extent(kind: str, low: float, high: float, log: bool) -> None:
+    if log and not -700 < low <= high < 700:
+        raise SettingsError(
+            f"{kind} draws a logarithm, here between {low:.4g} and {high:.4g}; its exponential is not a number."
+        )
+    if not math.isfinite(high - low):
+        raise SettingsError(f"{kind} draws from {low:.4g} to {high:.4g} here, which is wider than any float.")
+
+
+def _check_multiples(q: float | None, *ends: float) -> None:
+    largest = max((abs(end) for end in ends if math.isfinite(end)), default=0.0)
+    if q is not None and largest / q > _MOST:
+        raise SettingsError(f"q {q:g} is too small for numbers up to {largest:g}: floats are coarser there.")
 
 
 def _checked_q(q: float | None, whole: bool) -> float | None:
@@ -102,6 +120,7 @@ def _multiples(legal: Range, q: float | None) -> tuple[float, float]:
     """Return the smallest and the largest legal value that is a multiple of q."""
     if q is None:
         return legal.minimum, legal.maximum
+    _check_multiples(q, legal.minimum, legal.maximum)
     step = Decimal(repr(q))
     low = float(math.ceil(legal.minimum / q) * step) if math.isfinite(legal.minimum) else -math.inf
     high = float(math.floor(legal.maximum / q) * step) if math.isfinite(legal.maximum) else math.inf
@@ -118,3 +137,9 @@ def _cut(bell: tuple[float, float], floor: float, ceiling: float, log: bool) -> 
     if log:
         floor, ceiling = (math.log(end) if end > 0 else -math.inf for end in (floor, ceiling))
     return max(floor, mu - _SIGMAS * sigma), min(ceiling, mu + _SIGMAS * sigma)
+
+
+def _share(bell: tuple[float, float], low: float, high: float) -> float:
+    """Return how much of a normal lies between two ends."""
+    normal = NormalDist(*bell)
+    return normal.cdf(high) - normal.cdf(low)

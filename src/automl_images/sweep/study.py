@@ -12,7 +12,6 @@ import logging
 import math
 import os
 import platform
-import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from automl_images.core.databases import filled_url, shown_url
+from automl_images.core.databases import shown_url
 from automl_images.core.errors import BusyError, JobError
 from automl_images.sweep import patience
 from automl_images.sweep.patience import Patience
 from automl_images.sweep.policies import NoTerminationOptions, build_pruner
+from automl_images.sweep.storage import checked_url, open_storage, sqlite_url
 
 if TYPE_CHECKING:
     import optuna
@@ -66,6 +66,7 @@ class JobStudy:
         pruner: None: nothing is stopped early.
 
     Raises:
+        SettingsError: the URL is none of a database.
         JobError: the database does not answer, is no study's, or another controller holds this study.
     """
 
@@ -81,12 +82,12 @@ class JobStudy:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._pruner = pruner or build_pruner(NoTerminationOptions())
-        self.url = filled_url(url) if url else _sqlite_url(folder)
+        self.url = checked_url(url) if url else sqlite_url(folder / STUDY_FILE)
         file = None if url else folder / STUDY_FILE
         self._patiently = Patience("the study's database", file)
         self._study = self._patiently(
             lambda: optuna.create_study(
-                storage=_storage(self.url),
+                storage=open_storage(self.url),
                 study_name=name,
                 sampler=sampler or optuna.samplers.RandomSampler(seed=0),
                 pruner=self._pruner,
@@ -294,31 +295,3 @@ def _runs(process: int, started: float | None) -> bool:
         return started is not None and abs(psutil.Process(process).create_time() - started) < 1
     except psutil.Error:
         return False
-
-
-def _sqlite_url(folder: Path) -> str:
-    """Return the URL of the study's own file, made ready for readers beside the writer (WAL)."""
-    path = (folder / STUDY_FILE).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with sqlite3.connect(path, timeout=60) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-        connection.close()
-    except sqlite3.DatabaseError as error:
-        raise JobError(
-            f"{path} cannot be used as the study of this job ({error}). Move it away or give another job_name."
-        ) from error
-    return f"sqlite:///{path.as_posix()}"
-
-
-def _storage(url: str) -> optuna.storages.RDBStorage:
-    import optuna
-
-    if url.startswith("sqlite"):
-        return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
-    try:
-        return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
-    except ImportError as error:
-        raise JobError(
-            f"The database {url.rsplit('@', maxsplit=1)[-1]} needs a driver: pip install 'automl-images[postgres]'."
-        ) from error

@@ -14,8 +14,8 @@ class BanditOptions(IntervalOptions):
     """Slack as a ratio or as an amount of the primary metric; exactly one is above 0, 0 is the same as not given."""
 
     type: Literal["bandit"] = "bandit"
-    slack_factor: float = Field(default=0, ge=0, allow_inf_nan=False)
-    slack_amount: float = Field(default=0, ge=0, allow_inf_nan=False)
+    slack_factor: float = Field(default=0, ge=0)
+    slack_amount: float = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _one_slack(self) -> BanditOptions:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GPSampler
 from optuna.trial import FixedTrial, TrialState
 
@@ -30,6 +30,9 @@ STARTUP_TRIALS = 10
 
 LEAST_IN_BRANCH = 4
 """So many trials of a branch must have ended before its values are chosen by what came of them."""
+
+MOST_STEPS = 10_000
+"""The process keeps every value of a grid; a finer one is a line to it, and its point the value beside that."""
 
 
 class BayesianSampler(BaseSampler):
@@ -108,7 +111,7 @@ class BayesianSampler(BaseSampler):
     def _improvement(self, trials: Iterable[FrozenTrial], branch: int, number: int) -> dict[str, Any]:
         """Return the points of a branch's parameters that promise most after its trials."""
         names = set(self._space.branches[branch].names.values())
-        distributions = {n: d for n, d in self._distributions.items() if n in names and not d.single()}
+        distributions = {n: _loose(d) for n, d in self._distributions.items() if n in names and not d.single()}
         if not distributions:
             return {}
         # A process of its own for each trial: its choice does not depend on how many were made before it.
@@ -125,7 +128,17 @@ class BayesianSampler(BaseSampler):
                         distributions=distributions,
                     )
                 )
-        return study.ask(distributions).params
+        points = study.ask(distributions).params
+        fine = (name for name in points if distributions[name] != self._distributions[name])
+        return points | {name: self._space.parameters[name].value(points[name]) for name in fine}
+
+
+def _loose(distribution: BaseDistribution) -> BaseDistribution:
+    """Return a distribution that the process can hold."""
+    if not isinstance(distribution, FloatDistribution | IntDistribution) or distribution.step is None:
+        return distribution
+    low, high = float(distribution.low), float(distribution.high)
+    return FloatDistribution(low, high) if (high - low) / distribution.step > MOST_STEPS else distribution
 
 
 def _score(trial: FrozenTrial) -> float | None:
