@@ -224,6 +224,7 @@ def test_the_size_is_known_for_choices(space, size):
         ([{"learning_rate": "loguniform(0.0001, 0.1)"}], r"for 0.0001 to 0.1 write -9.21 and -2.303"),
         ([{"label_smoothing": "uniform(0, 1)"}], r"\[0, 1\)"),
         ([{"training_batch_size": "quniform(1, 10, 4)"}], "got 0. This is an end of what quniform draws"),
+        ([{"learning_rate": "quniform(0.001, 0.002, 0.01)"}], "learning_rate: quniform draws 0 alone, as its q is too"),
         ([{"number_of_epochs": "randint(10)"}], "got 0"),
         ([{"learning_rate": {"type": "uniform", "min": 0.1}}], "takes min_value, max_value, got min"),
         ([{"learning_rate": "uniform(0.1)"}], r"takes min_value, max_value, got \(0.1\)"),

@@ -220,6 +220,9 @@ def _distribution(row: Hyperparameter, kind: str, arguments: dict[str, Any], log
             row.parse(value)
     except SettingsError as error:
         raise SettingsError(f"{error}{_hint(kind, arguments, log_base)}") from None
+    drawn = set(distribution.ends())
+    if kind in {"quniform", "qloguniform"} and len(drawn) == 1 and arguments["min_value"] != arguments["max_value"]:
+        raise SettingsError(f"{kind} draws {drawn.pop():g} alone, as its q is too large for its range. Lower q.")
     return distribution
 
 
