@@ -144,6 +144,21 @@ def test_what_came_through_without_an_answer_is_not_made_again(tracker, monkeypa
     tracker.end(job, "Completed")
 
 
+def test_a_store_whose_maker_is_killed_is_made_anew(tmp_path):
+    """F4: MLflow makes its tables one after another, and cannot open what has half of them."""
+    make = (
+        "import pathlib, sys; from automl_images.integrations.mlflow import MLflowTracker;"
+        "MLflowTracker('sqlite:///mlflow.db', 'tests', pathlib.Path(sys.argv[1])).champion('m')"
+    )
+    command = [sys.executable, "-c", make, str(tmp_path)]
+    environment = {**os.environ, "AUTOML_IMAGES_FAILPOINT": "write:mlflow.db:kill"}
+    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
+    assert not (tmp_path / "mlflow.db").exists()
+    subprocess.run(command, check=True)
+    assert not list(tmp_path.glob(".tmp-*"))
+    assert MLflowTracker("sqlite:///mlflow.db", "tests", tmp_path).start_job("calm_otter", "t", {}, None)
+
+
 def test_a_store_that_is_begun_on_a_full_disk_is_begun_anew(tmp_path):
     """F7: half of MLflow's tables would be a file that it can never open again."""
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(tmp_path)], check=False).returncode:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from automl_images.core.databases import shown_url
+from automl_images.core.files import replacing
 from automl_images.sweep.patience import OPENING_PATIENCE, Patience, is_outage_of_database
 
 T = TypeVar("T")
@@ -31,23 +32,15 @@ class PatientClient:
     """
 
     def __init__(self, uri: str, file: Path | None) -> None:
-        from mlflow import MlflowClient
-
         for name, value in _REQUESTS.items():
             os.environ.setdefault(name, value)
         self._patiently = Patience(f"MLflow's store {shown_url(uri)}", file, is_outage)
 
         def opened() -> Any:
-            is_new = file is not None and not file.exists()
-            try:
-                client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-                client.search_experiments(max_results=1)  # makes the tables of a new file
-            except Exception:
-                if file is not None and is_new:  # with half of its tables MLflow could never open it again
-                    for name in (file.name, f"{file.name}-journal"):
-                        file.with_name(name).unlink(missing_ok=True)
-                raise
-            return client
+            if file is not None and not file.exists():
+                with replacing(file) as made:  # whole or not at all: MLflow cannot open what has half of its tables
+                    _asked(f"sqlite:///{made.absolute().as_posix()}")
+            return _asked(uri)
 
         with quiet():
             self._client = self._patiently(opened, OPENING_PATIENCE)
@@ -71,6 +64,15 @@ class PatientClient:
             return make(client) if found is None else found
 
         return self.patiently(attempt)
+
+
+def _asked(uri: str) -> Any:
+    """Return a client whose store was asked for something, which makes the tables of a new one."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    client.search_experiments(max_results=1)
+    return client
 
 
 def is_outage(error: BaseException | None) -> bool:
