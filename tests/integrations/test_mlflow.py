@@ -159,6 +159,36 @@ def test_a_store_whose_maker_is_killed_is_made_anew(tmp_path):
     assert MLflowTracker("sqlite:///mlflow.db", "tests", tmp_path).start_job("calm_otter", "t", {}, None)
 
 
+def start_and_die(root, name):
+    """Start a job and its first trial in another process, which dies when it has created the run of this name."""
+    program = (
+        "import sys, pathlib; from automl_images.integrations.mlflow import MLflowTracker;"
+        "tracker = MLflowTracker('sqlite:///store/mlflow.db', 'tests', pathlib.Path(sys.argv[1]));"
+        "job = tracker.start_job('brave_heron', 'object_detection', {'model_name': 'yolov5'}, None, 1700000000.25);"
+        "tracker.start_trial(job, 0, {'learning_rate': 0.1}, None)"
+    )
+    environment = {**os.environ, "AUTOML_IMAGES_FAILPOINT": f"tracking:created:{name}:kill"}
+    died = subprocess.run([sys.executable, "-c", program, str(root)], env=environment, check=False)
+    assert died.returncode == -signal.SIGKILL
+
+
+def test_a_run_that_a_process_created_and_did_not_live_to_note_is_gone_on_with(tracker):
+    start_and_die(tracker.root, "brave_heron")
+    job = tracker.start_job("brave_heron", "object_detection", {"model_name": "yolov5"}, None, 1700000000.25)
+    start_and_die(tracker.root, "trial_0")
+    trial = tracker.start_trial(job, 0, {"learning_rate": 0.1}, None)
+    other_trial = tracker.start_trial(job, 1, {}, None)
+    namesake = tracker.start_job("brave_heron", "object_detection", {}, None, 1700000001.25)
+    assert tracker.start_job("brave_heron", "object_detection", {}, None) not in {job, namesake}
+    runs = {run.info.run_id: run for run in tracker._client.search_runs([tracker._experiment_id])}
+    nested = [run for run in runs.values() if run.data.tags.get("mlflow.parentRunId") == job]
+    assert sorted(run.info.run_name for run in nested) == ["trial_0", "trial_1"]
+    assert len([run for run in runs.values() if run.data.tags.get("job") == "brave_heron"]) == 3
+    assert runs[job].data.params == {"model_name": "yolov5"}
+    assert runs[trial].data.params == {"learning_rate": "0.1"}
+    assert other_trial != trial
+
+
 def test_a_store_that_is_begun_on_a_full_disk_is_begun_anew(tmp_path):
     """F7: half of MLflow's tables would be a file that it can never open again."""
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(tmp_path)], check=False).returncode:

@@ -10,11 +10,17 @@ from typing import Any, Protocol
 class Tracker(Protocol):
     """Records runs: a job is a parent run, each trial is a nested run. Run ids are opaque strings."""
 
-    def start_job(self, name: str, task: str, params: Mapping[str, Any], run_id: str | None) -> str:
-        """Open (or reopen, when `run_id` is given) the parent run of a job and return its id."""
+    def start_job(
+        self, name: str, task: str, params: Mapping[str, Any], run_id: str | None, created: float | None = None
+    ) -> str:
+        """Open (or reopen, when `run_id` is given) the parent run of a job and return its id.
+
+        Without `run_id`, a run that a process created for the job without living to note its id is found by the job's
+        name, task and second of creation, which tells the job from others of its name. None: the job is new.
+        """
 
     def start_trial(self, job_run_id: str, number: int, params: Mapping[str, Any], run_id: str | None) -> str:
-        """Open (or reopen) the nested run of a trial and return its id."""
+        """Open (or reopen) the nested run of a trial and return its id; found like a job's, by job and number."""
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int, at: float | None = None) -> None:
         """Record numbers at a step (an epoch); the same numbers of the same time `at` (Unix seconds) count once."""
@@ -50,7 +56,9 @@ class Tracker(Protocol):
 class NullTracker:
     """A tracker that records nothing, for library use and tests of other rooms."""
 
-    def start_job(self, name: str, task: str, params: Mapping[str, Any], run_id: str | None) -> str:
+    def start_job(
+        self, name: str, task: str, params: Mapping[str, Any], run_id: str | None, created: float | None = None
+    ) -> str:
         """Return the name as id."""
         return run_id or name
 

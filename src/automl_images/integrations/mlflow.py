@@ -18,6 +18,7 @@ from typing import Any
 
 import automl_images
 from automl_images.core.databases import filled_url
+from automl_images.core.failpoints import failpoint
 from automl_images.core.files import disk_may_be_full
 from automl_images.inference.model_folder import MODEL_FILE
 from automl_images.integrations.mlflow_store import PatientClient, quiet
@@ -48,18 +49,17 @@ class MLflowTracker:
         """The file of the store, where it is one."""
         return Path(self.uri.removeprefix(_SQLITE)) if self.uri.startswith(_SQLITE) else None
 
-    def start_job(self, name: str, task: str, params: Mapping[str, Any], run_id: str | None) -> str:
+    def start_job(
+        self, name: str, task: str, params: Mapping[str, Any], run_id: str | None, created: float | None = None
+    ) -> str:
         """Open (or reopen) the parent run of a job and return its id."""
-        run = self._start(name, params, {"task": task, "job": name}, run_id)
-        self._watch_system(run)
-        return run
+        tags = {"task": task, "job": name, "job_created": str(time.time() if created is None else created)}
+        return self._start(name, params, tags, run_id)
 
     def start_trial(self, job_run_id: str, number: int, params: Mapping[str, Any], run_id: str | None) -> str:
         """Open (or reopen) the nested run of a trial and return its id."""
         tags = {"mlflow.parentRunId": job_run_id, "trial": str(number)}
-        run = self._start(f"trial_{number}", params, tags, run_id)
-        self._watch_system(run)
-        return run
+        return self._start(f"trial_{number}", params, tags, run_id)
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int, at: float | None = None) -> None:
         """Record numbers at a step in one request; the same ones of the same time `at` (Unix seconds) count once."""
@@ -179,20 +179,29 @@ class MLflowTracker:
             self._monitors[run_id].start()
 
     def _start(self, name: str, params: Mapping[str, Any], tags: Mapping[str, str], run_id: str | None) -> str:
+        run = self._found_or_created(name, params, tags) if run_id is None else run_id
+        self._client.update_run(run, status="RUNNING")
+        self._client.set_tag(run, "status", "Running")
+        self._watch_system(run)
+        return run
+
+    def _found_or_created(self, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+        """Return the run with these tags, which belong to nothing else.
+
+        It may be there already: of an attempt without an answer, or of a process that died before it noted the id.
+        """
         from mlflow.entities import Param
 
-        if run_id is not None:
-            self._client.update_run(run_id, status="RUNNING")
-            self._client.set_tag(run_id, "status", "Running")
-            return run_id
-        tags, experiment = {**tags, "status": "Running"}, self._experiment_id
-        wanted = _with_tags(tags)
+        experiment, wanted = self._experiment_id, _with_tags(tags)
 
-        def found(client: Any) -> Any:
-            return next(iter(client.search_runs([experiment], wanted, max_results=1)), None)
+        def found_or_created(client: Any) -> Any:
+            found = client.search_runs([experiment], wanted, max_results=1)
+            return found[0] if found else client.create_run(experiment, run_name=name, tags=tags)
 
-        run = self._client.once(lambda client: client.create_run(experiment, run_name=name, tags=tags), found)
-        self._client.log_batch(run.info.run_id, params=[Param(_key(k), str(v)[:6000]) for k, v in params.items()])
+        run = self._client.patiently(found_or_created)
+        failpoint(f"tracking:created:{name}")
+        if not run.data.params:
+            self._client.log_batch(run.info.run_id, params=[Param(_key(k), str(v)[:6000]) for k, v in params.items()])
         return str(run.info.run_id)
 
 

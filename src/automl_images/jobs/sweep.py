@@ -205,6 +205,6 @@ def open_sweep(
     first = requests(0, next(options.space.examples(), {}))
     about = about_job(options, first, augmentation_plan)
     job, sentence = jobs.open(fingerprint(about), job_name, about)
-    job.run_id = tracker.start_job(job.name, options.task, about["training_parameters"], job.run_id)
+    job.run_id = tracker.start_job(job.name, options.task, about["training_parameters"], job.run_id, job.created)
     job.save()
     return Sweep(job, sentence, requests, options, tracker, study_storage, portfolio)
