@@ -21,6 +21,7 @@ from automl_images.core.failpoints import failpoint
 from automl_images.core.hyperparameters import canonical
 from automl_images.core.tracking import NullTracker
 from automl_images.integrations.mlflow import MLflowTracker
+from automl_images.jobs import running
 from automl_images.jobs.options import RUN_PARAMETERS, parse_job_options
 from automl_images.jobs.places import check_places
 from automl_images.jobs.store import check_name
@@ -29,6 +30,8 @@ from automl_images.tasks import TASKS
 
 warnings.filterwarnings("ignore", message=".*register_new_resolver.*")
 LOG = logging.getLogger(__name__)
+
+STAGES_OF_THE_BEST_TRIAL = {"export", "evaluation", "registration"}
 
 
 class JobHooks:
@@ -58,6 +61,7 @@ class JobHooks:
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Check, before any data is read, the places of results, and the models of a job that reads data or trains."""
+        running.end_with(KeyboardInterrupt())  # what a run that was stopped in a notebook left open
         check_places(pipeline, catalog, self._tracker.file if self._tracker else None)
         for task in _tasks_of(pipeline):
             if pipeline.all_outputs() & {f"{task}.{name}" for name in ("annotations", "training_data", "trials")}:
@@ -70,13 +74,24 @@ class JobHooks:
                     LOG.warning(warning)
 
     @hook_impl
+    def before_node_run(self, node: Node, catalog: DataCatalog) -> None:
+        """Open the job's run again where this command goes on with what an earlier one trained."""
+        if not node.tags & STAGES_OF_THE_BEST_TRIAL:
+            return
+        task = node.outputs[0].partition(".")[0]
+        if (best := catalog[f"{task}.best_trial"]).exists():
+            jobs = catalog[f"{task}.jobs"].load()
+            running.go_on(jobs, best.load()["job"], self._tracker or NullTracker(), task)
+
+    @hook_impl
     def after_node_run(self, node: Node) -> None:
         """Let a test end the run between a node and the saving of what it made."""
         failpoint(f"node:{node.name}")
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Mark the job as completed when its last stage ran, and say what came of it."""
+        """Close what is open; mark the job as completed when its last stage ran, and say what came of it."""
+        running.end_well()
         for task in _tasks_of(pipeline):
             if f"{task}.registered_model" not in pipeline.all_outputs():
                 continue
@@ -86,7 +101,8 @@ class JobHooks:
 
     @hook_impl
     def on_pipeline_error(self, error: Exception, run_params: dict[str, Any], pipeline: Pipeline) -> None:
-        """Say how to go on after a failure that the same command may overcome."""
+        """Close what is open, and say how to go on after a failure that the same command may overcome."""
+        running.end_with(error)
         if words := resume_words(error):
             LOG.error(words)
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from automl_images.core.errors import BusyError, Interrupted, JobError, SettingsError, TrainingError
+from automl_images.core.errors import BusyError, JobError, SettingsError
 from automl_images.jobs.store import JobStore
 
 
@@ -75,28 +75,34 @@ def test_the_folder_of_a_process_that_runs_a_job_is_not_for_another_job(tmp_path
     JobStore(tmp_path).hold()  # the same process may run one job after another
 
 
-def test_how_a_job_ends_is_recorded(tmp_path):
-    job, _ = JobStore(tmp_path).open("a", 42, {})
-    assert job.name == "42"
-    ended = []
-    with pytest.raises(Interrupted), job.ending(ended.append):
-        raise Interrupted("stopped")
-    with pytest.raises(ValueError, match="x"), job.ending(ended.append):
-        raise ValueError("x")
-    assert ended == ["Canceled", "Failed"]
-    assert JobStore(tmp_path).get("42").status == "Canceled"  # a surprise; the same command goes on
-
-
 def test_a_job_of_which_nothing_came_does_not_go_on(tmp_path):
     store = JobStore(tmp_path)
     job, _ = store.open("a", None, {})
-    with pytest.raises(TrainingError), job.ending(lambda status: None):
-        raise TrainingError("no trial came to a value")
+    job.set_status("Failed")
     second, sentence = store.open("a", None, {})
     assert second.name != job.name
     assert f"nothing came of the trials of {job.name}" in sentence
     with pytest.raises(JobError, match="nothing came of its trials"):
         store.open("a", job.name, {})
+
+
+def test_a_later_command_goes_on_with_what_is_not_over(tmp_path):
+    store = JobStore(tmp_path)
+    store.open("a", 42, {})[0].set_status("Canceled")
+    assert store.go_on("42").status == store.get("42").status == "Running"
+    for status in ("Completed", "Failed"):
+        store.get("42").set_status(status)
+        assert store.go_on("42") is None
+        assert store.get("42").status == status
+    assert store.go_on("43") is None
+
+
+def test_a_later_command_does_not_go_on_with_what_another_process_runs(tmp_path):
+    with another_process(tmp_path, "open('same', 'night', {})") as number:
+        with pytest.raises(BusyError, match=f"being run by process {number}"):
+            JobStore(tmp_path).go_on("night")
+        JobStore(tmp_path).get("night").set_status("Completed")
+        assert JobStore(tmp_path).go_on("night") is None
 
 
 @pytest.mark.parametrize("name", ["../up", "", "a b", "-x"])

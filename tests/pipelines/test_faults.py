@@ -19,7 +19,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TASK = "image_classification"
 SPACE = [{"model_name": "efficientnet_lite0", "learning_rate": {"type": "choice", "values": [0.001, 0.003]}}]
-SMALL = {"training_crop_size": 32, "validation_crop_size": 32, "validation_resize_size": 40, "training_batch_size": 32}
+SIZES = {"training_crop_size": 32, "validation_crop_size": 32, "validation_resize_size": 40, "training_batch_size": 32}
+SMALL = {**SIZES, "model_name": None, "number_of_workers": 0}
 
 
 @pytest.fixture
@@ -38,15 +39,8 @@ def undisturbed(tmp_path_factory):
 
 
 def made(folder):
-    conf = folder / "conf"
-    subprocess.run(["cp", "-r", str(ROOT / "conf"), str(conf)], check=True)
-    parameters = {
-        "limits": {"max_trials": 2},
-        "search_space": SPACE,
-        "sweep": {"sampling_algorithm": "grid"},
-        "training_parameters": {**SMALL, "model_name": None, "number_of_epochs": 2, "number_of_workers": 0},
-    }
-    (conf / "test" / "parameters_image_classification.yml").write_text(json.dumps({TASK: parameters}))
+    subprocess.run(["cp", "-r", str(ROOT / "conf"), str(folder / "conf")], check=True)
+    configure(folder)
     return folder
 
 
@@ -55,18 +49,43 @@ def metrics_of(project):
     return {path.parent.name: json.loads(path.read_text())["metrics"] for path in results}
 
 
-def start(project, failpoint=None, job_name="night"):
+@pytest.fixture
+def small_project(project):
+    """The same with a single trial of one epoch."""
+    configure(project, max_trials=1, number_of_epochs=1)
+    return project
+
+
+def configure(project, number_of_epochs=2, **limits):
+    """Write the configuration of a sweep of two trials, unless `limits` say otherwise."""
+    parameters = {
+        "limits": {"max_trials": 2, **limits},
+        "search_space": SPACE,
+        "sweep": {"sampling_algorithm": "grid"},
+        "training_parameters": {**SMALL, "number_of_epochs": number_of_epochs},
+    }
+    path = project / "conf/test/parameters_image_classification.yml"
+    path.write_text(json.dumps({TASK: parameters}))
+
+
+def heed_ctrl_c():
+    """Undo what a shell does to what it runs in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def start(project, failpoint=None, job_name="night", arguments=()):
     params = f"data_root={project}/data,job_name={job_name}"
     command = [sys.executable, "-m", "kedro", "run", f"--pipeline={TASK}", "--env=test", "--params", params]
     variables = {"AUTOML_IMAGES_FAILPOINT": failpoint} if failpoint else {}
     return subprocess.Popen(
-        [*command, "--conf-source", str(project / "conf")],
+        [*command, "--conf-source", str(project / "conf"), *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, **variables},
         start_new_session=True,
+        preexec_fn=heed_ctrl_c,  # noqa: PLW1509  (there are no threads)
     )
 
 
@@ -74,6 +93,22 @@ def finish(project, **variables):
     process = start(project, **variables)
     output, _ = process.communicate(timeout=600)
     return process.returncode, output
+
+
+def client_of(project):
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{project}/data/mlflow.db")
+
+
+def statuses(project):
+    """Return the status of each of MLflow's runs by name, of which there is one each, and of the job."""
+    client = client_of(project)
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    found = {run.info.run_name: run.info.status for run in runs}
+    assert len(found) == len(runs)
+    [record] = (project / "data/06_models" / TASK / "trials").glob("*/job.json")
+    return {**found, "job": json.loads(record.read_text())["status"]}
 
 
 def assert_whole(project, output, undisturbed):
@@ -89,14 +124,8 @@ def assert_whole(project, output, undisturbed):
     assert metrics_of(project) == undisturbed
     assert not list(data.rglob(".tmp-*"))
     assert "version 1, now the champion" in output
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{data}/mlflow.db")
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    runs = client.search_runs(experiments)
-    assert {run.info.status for run in runs} == {"FINISHED"}
-    assert len(runs) == 3
-    assert len(client.search_model_versions("")) == 1
+    assert statuses(project) == {"night": "FINISHED", "trial_0": "FINISHED", "trial_1": "FINISHED", "job": "Completed"}
+    assert len(client_of(project).search_model_versions("")) == 1
     assert not [p for p in psutil.process_iter(["cmdline"]) if str(project) in " ".join(p.info["cmdline"] or [])]
 
 
@@ -143,6 +172,62 @@ def test_a_power_cut_in_the_middle_of_training_costs_the_steps_since_the_last_ch
     assert code == 0, output
     assert_whole(project, output, undisturbed)
     assert sorted(set(epochs_told(project, 0))) == epochs_told(project, 1) == [1, 2]
+
+
+def test_an_error_after_the_sweep_closes_the_run_and_the_same_command_opens_it_again(small_project):
+    code, output = finish(small_project, failpoint=f"node:export.{TASK}.export_model:raise")
+    assert code == 1
+    assert "the same command goes on" in output
+    assert statuses(small_project) == {"night": "FAILED", "trial_0": "FINISHED", "job": "Canceled"}
+    code, output = finish(small_project)
+    assert code == 0, output
+    assert statuses(small_project) == {"night": "FINISHED", "trial_0": "FINISHED", "job": "Completed"}
+    assert epochs_told(small_project, 0) == [1]
+
+
+@pytest.mark.slow
+def test_a_signal_after_the_sweep_closes_the_run(small_project):
+    """F6: Ctrl-C and SIGTERM, at the end of the sweep and later."""
+    for place in (f"node:sweep.{TASK}.run_trials:interrupt", f"node:export.{TASK}.export_model:terminate"):
+        code, output = finish(small_project, failpoint=place)
+        assert code == 130, output
+        assert "Traceback" not in output
+        assert statuses(small_project) == {"night": "KILLED", "trial_0": "FINISHED", "job": "Canceled"}
+
+
+@pytest.mark.slow
+def test_a_job_that_is_run_in_parts_has_no_run_open_between_them(small_project):
+    code, output = finish(small_project, arguments=["--tags=data_conversion,validation_split,augmentation,sweep"])
+    assert code == 0, output
+    assert statuses(small_project) == {"night": "FINISHED", "trial_0": "FINISHED", "job": "Running"}
+    rest = ["--tags=model_selection,export,evaluation,registration"]
+    code, output = finish(small_project, failpoint=f"node:export.{TASK}.export_model:raise", arguments=rest)
+    assert code == 1
+    assert statuses(small_project) == {"night": "FAILED", "trial_0": "FINISHED", "job": "Canceled"}
+    code, output = finish(small_project, arguments=rest)
+    assert code == 0, output
+    assert statuses(small_project) == {"night": "FINISHED", "trial_0": "FINISHED", "job": "Completed"}
+
+
+@pytest.mark.slow
+def test_an_error_of_the_controller_closes_the_runs_of_trials_that_run(project):
+    configure(project, max_concurrent_trials=2)
+    code, output = finish(project, failpoint="sweep:before_tell:0:raise")
+    assert code == 1, output
+    found = statuses(project)
+    assert found.pop("trial_1") in {"KILLED", "FINISHED"}  # whichever trial was faster
+    assert found == {"night": "FAILED", "trial_0": "FINISHED", "job": "Canceled"}
+
+
+@pytest.mark.slow
+def test_a_run_that_was_created_and_not_noted_is_gone_on_with(small_project):
+    until = [f"--to-nodes=sweep.{TASK}.run_trials"]
+    for name in ("night", "trial_0"):
+        code, output = finish(small_project, failpoint=f"tracking:created:{name}:kill", arguments=until)
+        assert code == -signal.SIGKILL, output
+    code, output = finish(small_project, arguments=until)
+    assert code == 0, output
+    assert statuses(small_project) == {"night": "FINISHED", "trial_0": "FINISHED", "job": "Running"}
 
 
 @pytest.mark.slow

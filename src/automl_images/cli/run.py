@@ -12,6 +12,7 @@ from kedro.framework.cli.project import run as kedro_run
 
 from automl_images.cli.plain_errors import plain_errors
 from automl_images.core.errors import SettingsError
+from automl_images.jobs.running import ending
 
 
 class _Run(click.Command):
@@ -19,7 +20,7 @@ class _Run(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         warnings.filterwarnings("ignore", category=KedroDeprecationWarning)  # both --pipeline and --pipelines are fine
-        with plain_errors():
+        with plain_errors(), ending():
             try:
                 return super().invoke(ctx)
             except ValueError as error:

@@ -9,6 +9,7 @@ import os
 import signal
 
 VARIABLE = "AUTOML_IMAGES_FAILPOINT"
+SIGNALS = {"kill": "SIGKILL", "interrupt": "SIGINT", "terminate": "SIGTERM"}
 
 
 class FailpointReached(RuntimeError):
@@ -16,7 +17,9 @@ class FailpointReached(RuntimeError):
 
 
 def failpoint(name: str) -> None:
-    """Do what the environment asks for at this place: `kill` (SIGKILL), `interrupt` (SIGINT to itself) or `raise`.
+    """Do what the environment asks for at this place.
+
+    The actions are `kill` (SIGKILL), `interrupt` (SIGINT to itself), `terminate` (SIGTERM to itself) and `raise`.
 
     Args:
         name: for example `training:step:7` (before the weights change in the 7th batch) or
@@ -32,6 +35,6 @@ def failpoint(name: str) -> None:
     action = setting.rpartition(":")[2]
     if action == "raise":
         raise FailpointReached(name)
-    if action not in {"kill", "interrupt"}:
-        raise ValueError(f"{VARIABLE} must end in :kill, :interrupt or :raise, got {setting!r}.")
-    os.kill(os.getpid(), signal.SIGKILL if action == "kill" else signal.SIGINT)
+    if action not in SIGNALS:
+        raise ValueError(f"{VARIABLE} must end in :{', :'.join(SIGNALS)} or :raise, got {setting!r}.")
+    os.kill(os.getpid(), getattr(signal, SIGNALS[action]))

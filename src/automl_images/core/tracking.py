@@ -35,7 +35,10 @@ class Tracker(Protocol):
         """Put facts beside a run; what is None is left out."""
 
     def end(self, run_id: str, status: str) -> None:
-        """Close a run with one of the job statuses (`Completed`, `Failed`, `Canceled`)."""
+        """Close a run with one of the job statuses (`Completed`, `Failed`, `Canceled`).
+
+        Trials of a job that an error left open are closed before it, as canceled.
+        """
 
     def register_model(self, run_id: str, folder: Path, name: str, tags: Mapping[str, str]) -> str:
         """Register the model in `folder` under `name` and return the new version."""

@@ -43,6 +43,7 @@ class MLflowTracker:
         self.experiment = experiment
         self.root = root
         self._monitors: dict[str, Any] = {}
+        self._jobs_of_trials: dict[str, str] = {}  # of open ones
 
     @property
     def file(self) -> Path | None:
@@ -59,7 +60,9 @@ class MLflowTracker:
     def start_trial(self, job_run_id: str, number: int, params: Mapping[str, Any], run_id: str | None) -> str:
         """Open (or reopen) the nested run of a trial and return its id."""
         tags = {"mlflow.parentRunId": job_run_id, "trial": str(number)}
-        return self._start(f"trial_{number}", params, tags, run_id)
+        run = self._start(f"trial_{number}", params, tags, run_id)
+        self._jobs_of_trials[run] = job_run_id
+        return run
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int, at: float | None = None) -> None:
         """Record numbers at a step in one request; the same ones of the same time `at` (Unix seconds) count once."""
@@ -85,7 +88,10 @@ class MLflowTracker:
                 self._client.set_tag(run_id, name, str(value))
 
     def end(self, run_id: str, status: str) -> None:
-        """Close a run; the tag `status` keeps the word of the job statuses."""
+        """Close a run, and before it those of its trials; the tag `status` keeps the word of the job statuses."""
+        for trial in [trial for trial, job in self._jobs_of_trials.items() if job == run_id]:
+            self.end(trial, "Canceled")
+        self._jobs_of_trials.pop(run_id, None)
         if run_id in self._monitors:
             self._monitors.pop(run_id).finish()
         self._client.set_tag(run_id, "status", status)

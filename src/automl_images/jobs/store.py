@@ -6,18 +6,17 @@ job's folder belong to `sweep/`.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import platform
 import random
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from automl_images.core.errors import BusyError, Interrupted, JobError, SettingsError, TrainingError, shown
+from automl_images.core.errors import BusyError, JobError, SettingsError, shown
 from automl_images.core.files import read_json, write_json
 
 try:
@@ -26,6 +25,7 @@ except ImportError:  # Windows: two runs of one job are then the user's to avoid
     fcntl = None  # type: ignore[assignment]
 
 RECORD, LOCK = "job.json", "lock"
+OVER = {"Completed", "Failed"}
 _HELD: dict[Path, IO[str]] = {}
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,254}$")
 _ADJECTIVES = (
@@ -67,8 +67,9 @@ class Job:
     Attributes:
         name: unique among the jobs of a task.
         folder: holds the record and the trials.
-        status: `Running`, `Completed`, `Canceled` (stopped, by the user or by a surprise; it goes on) or `Failed`
-            (nothing came of any trial; the same work begins anew, as another job).
+        status: `Running` (also between the commands of a job that is run in parts), `Completed`, `Canceled` (stopped,
+            by the user or by a surprise; it goes on) or `Failed` (nothing came of any trial; the same work begins anew,
+            as another job).
         fingerprint: hash of parameters and data; equal fingerprints mean the same work.
         run_id: of the tracker's parent run.
         about: parameters and data hashes, for people.
@@ -87,16 +88,6 @@ class Job:
         """Write the record."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "folder"}
         write_json(self.folder / RECORD, values)
-
-    @contextlib.contextmanager
-    def ending(self, end_run: Callable[[str], None]) -> Iterator[None]:
-        """Mark the job as canceled or failed, here and by `end_run`, when the work inside ends so."""
-        try:
-            yield
-        except BaseException as error:
-            self.set_status("Failed" if isinstance(error, TrainingError) else "Canceled")
-            end_run("Canceled" if isinstance(error, Interrupted | KeyboardInterrupt) else "Failed")
-            raise
 
     def set_status(self, status: str) -> None:
         """Change the status and write the record."""
@@ -146,15 +137,22 @@ class JobStore:
             JobError: it belongs to a job that failed or has other parameters or data, or another process runs the job.
         """
         job, sentence = self._choose(fingerprint, None if name is None else str(name), about)
-        _hold(job.folder, f"Job {job.name}", "give another job_name")
-        job.set_status("Running")
-        return job, sentence
+        return _held(job), sentence
+
+    def go_on(self, name: str) -> Job | None:
+        """Return the job called `name` to work on; None: it is over, or there is none.
+
+        Raises:
+            BusyError: another process runs the job.
+        """
+        job = self.get(name) if (self.folder / name / RECORD).is_file() else None
+        return None if job is None or job.status in OVER else _held(job)
 
     def _choose(self, fingerprint: str, name: str | None, about: Mapping[str, Any]) -> tuple[Job, str]:
         if name is not None:
             return self._open_named(fingerprint, name, about)
         same = [job for job in self.jobs() if job.fingerprint == fingerprint]
-        unfinished = [job for job in same if job.status not in {"Completed", "Failed"}]
+        unfinished = [job for job in same if job.status not in OVER]
         if unfinished:
             return unfinished[0], f"Job {unfinished[0].name}: goes on, it was not finished (same parameters and data)."
         job = self._create(fingerprint, self._free_name(), about)
@@ -209,6 +207,12 @@ def check_name(name: str) -> None:
             "job_name must have letters, digits, '-' and '_' only, 255 at most, and start with a letter or digit; "
             f"got {shown(name)}."
         )
+
+
+def _held(job: Job) -> Job:
+    _hold(job.folder, f"Job {job.name}", "give another job_name")
+    job.set_status("Running")
+    return job
 
 
 def _hold(folder: Path, what: str, way_out: str) -> None:

@@ -7,10 +7,12 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from automl_images.core.errors import TrainingError
 from automl_images.core.files import fingerprint, read_json
 from automl_images.core.tracking import Tracker
 from automl_images.core.types import Table
 from automl_images.data.image_cache import ImageCache
+from automl_images.jobs import running
 from automl_images.jobs.automode import plan_automode, recipes_for
 from automl_images.jobs.checkpoints import with_checkpoint
 from automl_images.jobs.options import JobOptions
@@ -90,7 +92,7 @@ class Sweep:
             SettingsError: AutoMode finds nothing that fits into the time.
             JobError: the study cannot be written.
         """
-        with self.job.ending(lambda status: self.tracker.end(str(self.job.run_id), status)):
+        try:
             search = self._automode() if self.options.is_automode else self._manual()
             name = f"{self.options.task}.{self.job.name}.{self.job.fingerprint[:12]}"
             study = JobStudy(self.job.folder, name, self.study_storage, search.sampler, build_pruner(search.policy))
@@ -109,6 +111,9 @@ class Sweep:
             best = best_trial([trial.as_row(metric) for trial in found], metric)  # refuses a sweep without any result
             self.tracker.tag(str(self.job.run_id), self._facts_of(best, metric))
             return found
+        except TrainingError:
+            self.job.set_status("Failed")
+            raise
 
     def _facts_of(self, best: Mapping[str, Any], metric: str) -> dict[str, object]:
         """Return what the job's run is told of its best trial, in the words of the service (specification D.7)."""
@@ -205,6 +210,5 @@ def open_sweep(
     first = requests(0, next(options.space.examples(), {}))
     about = about_job(options, first, augmentation_plan)
     job, sentence = jobs.open(fingerprint(about), job_name, about)
-    job.run_id = tracker.start_job(job.name, options.task, about["training_parameters"], job.run_id, job.created)
-    job.save()
+    running.start(job, tracker, options.task, about["training_parameters"])
     return Sweep(job, sentence, requests, options, tracker, study_storage, portfolio)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from automl_images.core.tracking import Tracker
+from automl_images.jobs import running
 from automl_images.jobs.options import JobOptions
 from automl_images.jobs.store import JobStore
 
@@ -45,12 +46,13 @@ def register_model(
     metric = float(metrics[best_trial["primary_metric"]])
     measured = {best_trial["primary_metric"]: repr(metric), DEFINITION: evaluation["definition"]}
     lineage = {"task": options.task, **_lineage(best_trial, split_report, parity_report, manifest), **measured}
-    run_id = job.run_id or tracker.start_job(job.name, options.task, {}, None)
+    if job.run_id is None:
+        running.start(job, tracker, options.task, {})
+    run_id = str(job.run_id)
     tracker.log_metrics(run_id, {k: v for k, v in metrics.items() if v is not None}, step=0)
     tracker.log_text(run_id, report, "report.html")
     registered = _registered_once(tracker, run_id, Path(manifest["folder"]), name, lineage)
     settled = _settled_champion(tracker, name, registered["version"], best_trial["primary_metric"], metric, lineage)
-    tracker.end(run_id, "Completed")
     interval = [evaluation["interval"][end] for end in ("low", "high")]
     about = {"metric": metric, "interval": interval, "trials": len(trials), "registered_model": name}
     return {**best_trial, **about, **registered, **settled, "lineage": lineage}

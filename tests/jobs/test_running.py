@@ -1,0 +1,130 @@
+"""How jobs and their runs end, with MLflow on SQLite."""
+
+import contextlib
+import os
+import shutil
+import signal
+import time
+
+import pytest
+
+from automl_images.core.errors import Interrupted, ParityError, TrainingError
+from automl_images.integrations.mlflow import MLflowTracker
+from automl_images.jobs import running
+from automl_images.jobs.store import JobStore
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory):
+    return MLflowTracker("sqlite:///mlflow.db", "tests", tmp_path_factory.mktemp("project"))
+
+
+def begin(tmp_path, tracker, name="night"):
+    job, _ = JobStore(tmp_path).open("a", name, {})
+    running.start(job, tracker, "object_detection", {"model_name": "yolov5"})
+    return job
+
+
+def status(tracker, run_id):
+    return tracker._client.get_run(run_id).info.status
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ParityError("x"), "FAILED"),
+        (TrainingError("not of the sweep, which marks its job itself"), "FAILED"),
+        (Interrupted("x"), "KILLED"),
+        (KeyboardInterrupt(), "KILLED"),
+    ],
+)
+def test_an_error_closes_the_runs_and_the_same_work_goes_on_in_them(tmp_path, tracker, error, expected):
+    job = begin(tmp_path, tracker)
+    trial = tracker.start_trial(job.run_id, 0, {}, None)
+    ended = tracker.start_trial(job.run_id, 1, {}, None)
+    tracker.end(ended, "Completed")
+    with pytest.raises(type(error)), running.ending():
+        raise error
+    assert [status(tracker, run) for run in (job.run_id, trial, ended)] == [expected, "KILLED", "FINISHED"]
+    assert JobStore(tmp_path).get("night").status == "Canceled"
+    assert not tracker._monitors
+    again = begin(tmp_path, tracker)
+    assert (again.run_id, again.created, status(tracker, job.run_id)) == (job.run_id, job.created, "RUNNING")
+    running.end_well()
+    assert status(tracker, job.run_id) == "FINISHED"
+    assert JobStore(tmp_path).get("night").status == "Running"  # a part of it, well done
+    running.end_with(error)
+    assert status(tracker, job.run_id) == "FINISHED"  # this process has nothing to do with it any more
+
+
+def test_a_job_that_the_sweep_marked_as_failed_stays_so(tmp_path, tracker):
+    job = begin(tmp_path, tracker)
+    job.set_status("Failed")
+    running.end_with(TrainingError("no trial came to a value"))
+    assert (JobStore(tmp_path).get("night").status, status(tracker, job.run_id)) == ("Failed", "FAILED")
+
+
+def test_that_an_end_cannot_be_written_down_hides_no_error(tmp_path, tracker, caplog):
+    job = begin(tmp_path, tracker)
+    shutil.rmtree(tmp_path)
+    tmp_path.write_text("no folder")
+    with pytest.raises(ParityError, match="the first"), running.ending():
+        raise ParityError("the first")
+    assert "Job night: that it ended could not be written down" in caplog.text
+    assert status(tracker, job.run_id) == "FAILED"
+
+
+def test_a_later_command_opens_the_run_of_what_is_not_over(tmp_path, tracker):
+    job, jobs = begin(tmp_path, tracker), JobStore(tmp_path)
+    running.end_well()
+    running.go_on(jobs, "night", tracker, "object_detection")
+    assert status(tracker, job.run_id) == "RUNNING"
+    running.go_on(jobs, "night", tracker, "object_detection")
+    running.end_with(KeyboardInterrupt())
+    assert (jobs.get("night").status, status(tracker, job.run_id)) == ("Canceled", "KILLED")
+    jobs.get("night").set_status("Completed")
+    running.go_on(jobs, "night", tracker, "object_detection")
+    assert (jobs.get("night").status, status(tracker, job.run_id)) == ("Completed", "KILLED")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_the_work_once_a_request(number, request):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background begins with it ignored
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+    cleaned_up = []
+
+    def twice():
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(number)  # a terminal and a parent may both pass it on
+            cleaned_up.append(number)
+
+    with pytest.raises(KeyboardInterrupt), running.ending():
+        twice()
+    assert cleaned_up == [number]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_signals_that_somebody_else_heeds_are_left_to_them(request):
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    request.addfinalizer(lambda: signal.signal(signal.SIGTERM, before))
+    with running.ending():
+        signal.raise_signal(signal.SIGTERM)
+    assert heard == [signal.SIGTERM]
+
+
+def test_a_forked_child_dies_of_sigterm_as_ever():
+    with running.ending():
+        is_there, tell = os.pipe()
+        child = os.fork()
+        if not child:
+            with contextlib.suppress(BaseException):
+                os.write(tell, b"x")
+                time.sleep(30)
+            os._exit(0)
+        os.read(is_there, 1)
+        os.kill(child, signal.SIGTERM)
+        assert os.waitpid(child, 0)[1] == signal.SIGTERM
