@@ -7,8 +7,11 @@ import signal
 import time
 
 import pytest
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
 
 from automl_images.core.errors import Interrupted, ParityError, TrainingError
+from automl_images.hooks import JobHooks
 from automl_images.integrations.mlflow import MLflowTracker
 from automl_images.jobs import running
 from automl_images.jobs.store import JobStore
@@ -85,6 +88,12 @@ def test_a_later_command_opens_the_run_of_what_is_not_over(tmp_path, tracker):
     jobs.get("night").set_status("Completed")
     running.go_on(jobs, "night", tracker, "object_detection")
     assert (jobs.get("night").status, status(tracker, job.run_id)) == ("Completed", "KILLED")
+
+
+def test_what_a_run_left_open_in_a_notebook_is_closed_by_the_next(tmp_path, tracker):
+    job = begin(tmp_path, tracker)
+    JobHooks().before_pipeline_run({}, Pipeline([]), DataCatalog())
+    assert (JobStore(tmp_path).get("night").status, status(tracker, job.run_id)) == ("Canceled", "KILLED")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
