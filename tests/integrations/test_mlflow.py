@@ -55,6 +55,7 @@ def test_a_job_with_nested_trials_is_recorded(tracker, capfd):
     assert "unknown" not in runs[trial].data.tags
     assert runs[trial].data.params == {"learning_rate": "0.1"}
     assert runs[trial].data.metrics["mean_average_precision"] == 0.6
+    assert runs[trial].data.metrics["system/cpu_utilization_percentage"] >= 0
     assert (runs[trial].info.status, runs[job].info.status) == ("FINISHED", "KILLED")
     history = tracker._client.get_metric_history(trial, "mean_average_precision")
     assert [(m.step, m.value) for m in history] == [(1, 0.5), (2, 0.6)]

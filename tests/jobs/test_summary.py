@@ -51,6 +51,9 @@ def test_they_say_when_the_default_recipe_was_kept(catalog, tmp_path, comparison
     assert "yolov5 (trial 0): mean_average_precision 0.5000 (95 % interval 0.400 to 0.600)" in text
     assert str(tmp_path / "report.html") in text
     assert (KEPT in text) == (comparison is not None)
+    assert "ended early" not in text
+    cut = closing_words("t", {**RESULT, "sweep_ended": "timeout_minutes reached"}, catalog, 90.0)
+    assert "the sweep ended early: timeout_minutes reached" in cut
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,12 @@ class MLflowTracker:
             self.end(trial, "Canceled")
         self._jobs_of_trials.pop(run_id, None)
         if run_id in self._monitors:
-            self._monitors.pop(run_id).finish()
+            monitor = self._monitors.pop(run_id)
+            monitor.finish()
+            with contextlib.suppress(Exception):  # a store that does not answer; the calls below wait for it
+                monitor.collect_metrics()  # else nothing is known of a run shorter than the interval
+                monitor.publish_metrics(monitor.aggregate_metrics())
+                monitor.mlflow_logger.flush()
         self._client.set_tag(run_id, "status", status)
         self._client.set_terminated(run_id, _STATUS[status])
 

@@ -34,6 +34,7 @@ def closing_words(task: str, result: dict[str, Any], catalog: DataCatalog, secon
         f"  best       {result['model_name']} (trial {result['trial']}): "
         f"{result['primary_metric']} {result['metric']:.4f}{_interval(result)}",
         *_comparison(result),
+        *_ended_early(result),
         f"  model      {model} (model.onnx, parity with torch passed)",
         f"  registered {result['registered_model']} version {result['version']}{_before(result)}{_champion(result)}",
         f"  report     {report}",
@@ -62,6 +63,10 @@ def _interval(result: dict[str, Any]) -> str:
 def _comparison(result: dict[str, Any]) -> list[str]:
     comparison = result.get("comparison")
     return [f"             {comparison['sentence']}"] if comparison else []
+
+
+def _ended_early(result: dict[str, Any]) -> list[str]:
+    return [f"             the sweep ended early: {result['sweep_ended']}"] if result.get("sweep_ended") else []
 
 
 def _before(result: dict[str, Any]) -> str:
