@@ -127,13 +127,16 @@ def effort_bars(trials: pd.DataFrame) -> go.Figure:
             "x": rows["trial"],
             "legendgroup": model,
             "name": model,
+            "showlegend": False,  # the mark would have the outline of the first bar
             "hovertext": _ends(rows),
             "hoverinfo": "text",
             "width": 0.8,
         }
-        look = {"color": PALETTE[number % len(PALETTE)], "line": {"color": edge, "width": width}}
+        colour = PALETTE[number % len(PALETTE)]
+        look = {"color": colour, "line": {"color": edge, "width": width}}
         bars.append(go.Bar(y=rows["epochs"], marker=look, **common))
-        bars.append(go.Bar(y=rows["seconds"] / 60, marker=look, yaxis="y2", xaxis="x2", showlegend=False, **common))
+        bars.append(go.Bar(y=rows["seconds"] / 60, marker=look, yaxis="y2", xaxis="x2", **common))
+        bars.append(_legend_mark(model, color=colour))
     figure = _laid_out(bars, height=520, barmode="overlay", legend_y=-0.16)
     figure.update_layout(
         xaxis={"matches": "x2", "showticklabels": False},
@@ -142,9 +145,15 @@ def effort_bars(trials: pd.DataFrame) -> go.Figure:
         yaxis2={"domain": [0, 0.44], "title": "minutes", "anchor": "x2"},
     )
     if stopped:
-        mark = {"color": "rgba(0,0,0,0)", "line": {"color": STOP_COLOUR, "width": 2.5}}
-        figure.add_bar(x=[None], y=[None], name=STOPPED, marker=mark)
+        figure.add_trace(_legend_mark(STOPPED, color="rgba(0,0,0,0)", line={"color": STOP_COLOUR, "width": 2.5}))
     return figure
+
+
+def _legend_mark(name: str, **look: Any) -> go.Bar:
+    """Return a bar without height that stands in the legend for all bars of its name."""
+    import plotly.graph_objects as go
+
+    return go.Bar(x=[None], y=[None], name=name, legendgroup=name, marker=look)
 
 
 def _why_not(comparison: Comparison) -> str:
