@@ -35,6 +35,14 @@ def test_parallel_coordinates_have_a_line_a_trial_that_did_not_fail(table, figur
     assert len(drawn.line.color) == 19
 
 
+def test_texts_of_parallel_axes_have_room_at_their_left(figures):
+    first, *others = figures["parallel_coordinates"].data[0].dimensions
+    assert "fasterrcnn_efficientnet_lite0_fpn" in first.ticktext
+    assert [len(dimension.ticktext) for dimension in others if dimension.label == "advanced settings"] == [3]
+    assert len({text for d in others if d.label == "advanced settings" for text in d.ticktext}) == 3
+    assert max(len(text) for dimension in others for text in dimension.ticktext) <= 110 // len(others)
+
+
 def test_the_menu_of_the_scatter_changes_axes_and_points(table, figures):
     figure = figures["scatter"]
     menu = figure.layout.updatemenus[0].buttons

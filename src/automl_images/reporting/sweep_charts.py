@@ -15,7 +15,7 @@ import pandas as pd
 
 from automl_images.reporting.charts import MUTED, PALETTE, template, words
 from automl_images.reporting.learning import STOP_COLOUR, STOPPED, stop_notes
-from automl_images.reporting.trial_axes import UNSET, Axis, Comparison, compare
+from automl_images.reporting.trial_axes import UNSET, Axis, Comparison, compare, shortened
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -25,6 +25,8 @@ SHADES = ("#4c78c8", "#a65bb0", "#e0683c")
 
 MOST_PARALLEL = 10
 _MOST_PAIRED, _MOST_IN_SPACE = 6, 4
+_LETTERS = 110
+"""Between the first and the last of parallel axes."""
 _TOO_FEW = "Fewer than two trials came to a metric: there is nothing to compare."
 _NOTHING_DIFFERS = "The trials do not differ in any hyper-parameter."
 
@@ -75,7 +77,9 @@ def parallel_coordinates(comparison: Comparison) -> go.Figure:
         return _only(sentence)
     axes = [*comparison.axes[:MOST_PARALLEL], comparison.metric]
     line = {"color": comparison.shades, "colorscale": _colour_scale(), "cmin": 0, "cmax": 1}
-    drawn = go.Parcoords(dimensions=[_dimension(axis) for axis in axes], line=line, labelangle=-12, labelfont_size=13)
+    first, *others = axes
+    dimensions = [_dimension(first), *(_dimension(axis, _LETTERS // len(others)) for axis in others)]
+    drawn = go.Parcoords(dimensions=dimensions, line=line, labelangle=-12, labelfont_size=13)
     return _laid_out([drawn], height=480, margin={"l": 220, "r": 110, "t": 96, "b": 32})
 
 
@@ -179,7 +183,8 @@ def _colour_scale() -> list[list[Any]]:
     return [[number / (len(SHADES) - 1), shade] for number, shade in enumerate(SHADES)]
 
 
-def _dimension(axis: Axis) -> dict[str, Any]:
+def _dimension(axis: Axis, letters: int = _LETTERS) -> dict[str, Any]:
+    """Return an axis of parallel coordinates; its ticks have room for so many letters at its left."""
     foot = axis.low - 0.12 * (axis.high - axis.low)
     ticks = axis.ticks if axis.complete else ((foot, UNSET), *axis.ticks)
     return {
@@ -187,7 +192,7 @@ def _dimension(axis: Axis) -> dict[str, Any]:
         "values": [foot if math.isnan(position) else position for position in axis.positions],
         "range": [axis.low if axis.complete else foot, axis.high],
         "tickvals": [place for place, _ in ticks],
-        "ticktext": [text for _, text in ticks],
+        "ticktext": [shortened(text, letters) for _, text in ticks],
     }
 
 
