@@ -27,6 +27,7 @@ MOST_PARALLEL = 10
 _MOST_PAIRED, _MOST_IN_SPACE = 6, 4
 _LETTERS = 110
 """Between the first and the last of parallel axes."""
+_CAMERA = {"eye": {"x": 1.6, "y": 1.6, "z": 1.0}, "center": {"x": 0, "y": 0, "z": -0.2}}
 _TOO_FEW = "Fewer than two trials came to a metric: there is nothing to compare."
 _NOTHING_DIFFERS = "The trials do not differ in any hyper-parameter."
 
@@ -225,7 +226,7 @@ def _pointed(comparison: Comparison, size: int, most: int) -> go.Figure:
         figure = _laid_out(
             [trace],
             height=620,
-            scene={**_titled(views[0]), "aspectmode": "cube", "camera_eye": {"x": 1.6, "y": 1.6, "z": 1.0}},
+            scene={**_titled(views[0]), "aspectmode": "cube", "camera": _CAMERA},
             margin={"l": 0, "r": 0, "t": 56, "b": 0},
         )
     if len(views) > 1:
