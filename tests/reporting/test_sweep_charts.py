@@ -5,7 +5,8 @@ import json
 import pytest
 from sweeps import METRIC, MODELS, sweep
 
-from automl_images.reporting.learning import STOP_COLOUR
+from automl_images.reporting.charts import PALETTE
+from automl_images.reporting.learning import STOP_COLOUR, STOPPED
 from automl_images.reporting.sweep_charts import interactive_page, sweep_figures
 
 NAMES = {"parallel_coordinates", "scatter", "scatter_3d", "importance", "effort"}
@@ -34,6 +35,14 @@ def test_parallel_coordinates_have_a_line_a_trial_that_did_not_fail(table, figur
     assert len(drawn.line.color) == 19
 
 
+def test_texts_of_parallel_axes_have_room_at_their_left(figures):
+    first, *others = figures["parallel_coordinates"].data[0].dimensions
+    assert "fasterrcnn_efficientnet_lite0_fpn" in first.ticktext
+    assert [len(dimension.ticktext) for dimension in others if dimension.label == "advanced settings"] == [3]
+    assert len({text for d in others if d.label == "advanced settings" for text in d.ticktext}) == 3
+    assert max(len(text) for dimension in others for text in dimension.ticktext) <= 110 // len(others)
+
+
 def test_the_menu_of_the_scatter_changes_axes_and_points(table, figures):
     figure = figures["scatter"]
     menu = figure.layout.updatemenus[0].buttons
@@ -60,11 +69,21 @@ def test_importance_is_that_of_the_rule(figures):
 
 
 def test_effort_of_every_trial_with_the_stopped_ones_outlined(table, figures):
-    bars = [trace for trace in figures["effort"].data if trace.yaxis != "y2" and trace.name in MODELS]
+    bars = [trace for trace in figures["effort"].data if trace.yaxis != "y2" and trace.showlegend is False]
     epochs = {trial: count for trace in bars for trial, count in zip(trace.x, trace.y, strict=True)}
     assert epochs == dict(zip(table["trial"], table["epochs"], strict=True))
     outlined = {t for trace in bars for t, c in zip(trace.x, trace.marker.line.color, strict=True) if c == STOP_COLOUR}
     assert outlined == set(table.loc[table["status"] == "Canceled", "trial"])
+
+
+def test_marks_of_the_legend_have_the_colour_of_the_model_whether_or_not_its_first_trial_was_stopped(table):
+    notes = ["stopped by bandit at epoch 1: 0.1 < 0.2"] * len(table)
+    drawn = sweep_figures(table.assign(note=notes), METRIC)["effort"].data
+    *marks, stopped = [trace for trace in drawn if trace.showlegend is not False]
+    assert [mark.name for mark in marks] == sorted(MODELS)
+    assert [mark.marker.color for mark in marks] == list(PALETTE[: len(MODELS)])
+    assert [mark.marker.line.color for mark in marks] == [None] * len(MODELS)
+    assert (stopped.name, stopped.marker.line.color) == (STOPPED, STOP_COLOUR)
 
 
 @pytest.mark.parametrize("trials", [1, 2, 3, 50])

@@ -1,12 +1,17 @@
 """The report's section about a sweep: where lines go, and what the tables say."""
 
+import itertools
+
 import pytest
 from sweeps import METRIC, sweep
 
+from automl_images.reporting import svg
 from automl_images.reporting.sweep_panels import (
     BOTTOM,
     HEIGHT,
     LEFT,
+    LETTER,
+    LINE,
     RIGHT,
     TOP,
     WIDTH,
@@ -43,6 +48,33 @@ def test_lines_go_through_the_places_of_their_values(table, comparison):
     assert size["ticks"][0] == {"y": HEIGHT - BOTTOM, "text": "not set"}
     assert size["ticks"][-1]["y"] == TOP
     assert drawn["left_out"] == ["advanced settings", "milestones"]
+
+
+def test_ticks_of_parallel_axes_touch_neither_each_other_nor_the_axis_before(table):
+    close = [0.0007979, 0.0011, 0.009756, 0.009971, 0.0442, 0.04664]
+    few = table[table["status"] != "Failed"][:6]
+    few = few.assign(learning_rate=close, optimizer=[f"an_optimizer_of_number_{n}" for n in range(6)])
+    drawn = parallel(compare(few.assign(**{METRIC: [0.5, 0.501, 0.6, 0.62, 0.79, 0.8]}), METRIC))
+    assert len(drawn["axes"]) == 8
+    for axis in drawn["axes"]:
+        assert all(a["y"] - b["y"] >= LINE for a, b in itertools.pairwise(axis["ticks"])), axis["title"]
+    for axis, before in zip(drawn["axes"][1:], drawn["axes"], strict=False):
+        assert max(len(tick["text"]) for tick in axis["ticks"]) * LETTER <= axis["x"] - before["x"]
+    [texts] = [[tick["text"] for tick in axis["ticks"]] for axis in drawn["axes"] if axis["title"] == ["optimizer"]]
+    assert len(texts) == 6
+    assert texts[0] == "an_opt…ber_0"
+
+
+def test_names_below_a_chart_have_room_each(table):
+    names = [f"optimizer_of_number_{n % 5}" for n in range(len(table))]
+    kept = ["job", "trial", "status", "model_name", METRIC, "epochs", "best_epoch", "seconds", "note", "learning_rate"]
+    comparison = compare(table.assign(model_name="yolov5")[kept].assign(optimizer=names), METRIC)
+    [drawn] = [svg.drawing(panel) for panel in scatter_panels(comparison)]
+    assert len(drawn["x_ticks"]) == 5
+    assert all(
+        b["at"] - a["at"] > svg.LETTER * max(len(a["text"]), len(b["text"]))
+        for a, b in itertools.pairwise(drawn["x_ticks"])
+    )
 
 
 def test_points_are_coloured_by_the_metric(comparison):

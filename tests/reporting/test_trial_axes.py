@@ -1,13 +1,14 @@
 """Leaderboards become axes: which columns differ, on which scale, with a place for what is missing."""
 
 import io
+import itertools
 import math
 
 import pandas as pd
 import pytest
 from sweeps import METRIC, MODELS, sweep
 
-from automl_images.reporting.trial_axes import UNSET, axis_of, compare, judged, varying
+from automl_images.reporting.trial_axes import UNSET, axis_of, compare, judged, shortened, varying
 
 
 def test_what_differs_inside_a_model_is_compared():
@@ -47,6 +48,39 @@ def test_few_numbers_are_the_ticks():
     assert axis.ticks == ((320, "320"), (480, "480"), (640, "640"))
     assert not axis.categories
     assert axis.positions == (640, 320, 480, 320)
+
+
+def test_of_values_too_near_to_each_other_one_is_a_tick():
+    axis = axis_of("training_batch_size", [1, 2, 4, 8, 16, 32])
+    assert [text for _, text in axis.ticks] == ["1", "4", "8", "16", "32"]
+    assert [text for _, text in axis_of("learning_rate", [0.009756, 0.009971]).ticks] == ["0.009756", "0.009971"]
+
+
+def test_values_too_near_to_each_other_on_a_logarithmic_scale_give_way_to_round_ones():
+    axis = axis_of("learning_rate", [0.0007979, 0.0442, 0.0011, 0.04664, 0.009971, 0.009756])
+    assert [text for _, text in axis.ticks] == ["0.001", "0.002", "0.005", "0.01", "0.02"]
+    assert [text for _, text in axis_of("learning_rate", [0.001, 0.1, 0.01]).ticks] == ["0.001", "0.01", "0.1"]
+
+
+def test_ticks_have_the_digits_that_tell_them_apart():
+    assert [text for _, text in axis_of(METRIC, [0.98761, 0.98764], log=False).ticks] == ["0.98761", "0.98764"]
+    many = axis_of(METRIC, [0.98761 + n * 1e-5 for n in range(9)], log=False)
+    assert [text for _, text in many.ticks] == ["0.98762", "0.98764", "0.98766", "0.98768"]
+
+
+@pytest.mark.parametrize("decades", [1.7, 2, 2.5, 2.99, 3, 5, 9, 14, 30])
+@pytest.mark.parametrize("low", [-9, -4.3, -0.1])
+def test_logarithmic_scales_of_any_length_have_ticks_that_stand_apart(low, decades):
+    axis = axis_of("x", [10 ** (low + share * decades) for share in (0, 0.2, 0.21, 0.22, 0.5, 0.51, 1)])
+    places = [place for place, _ in axis.ticks]
+    assert 3 <= len(places) <= 13
+    assert min(b - a for a, b in itertools.pairwise(places)) >= 0.08 * decades * 0.999
+
+
+def test_long_names_lose_their_middle():
+    assert shortened("adamw", 5) == "adamw"
+    assert shortened("{'mosaic': True}", 11) == "{'mos…True}"
+    assert [len(shortened("fasterrcnn_efficientnet", length)) for length in (4, 5, 22, 23)] == [4, 5, 22, 23]
 
 
 def test_zero_forbids_a_logarithm():

@@ -15,6 +15,11 @@ FEW_IMAGES = 20
 BETTER_F1 = 0.1
 _NAMED = 3
 
+_OF_ITSELF = ("max_training_minutes", "no improvement")
+"""How the notes of trials begin that ended as they were told to; that of a trial with all its epochs is empty."""
+_TIMEOUT, _BY_POLICY = "timeout_minutes", "stopped by "
+"""How reasons begin for which a trial was stopped; the former is one for which a sweep ends, too."""
+
 
 def advice(
     settings: Mapping[str, Any],
@@ -28,7 +33,8 @@ def advice(
 
     Args:
         settings: of the best model, with `weights`.
-        best_trial: with `epochs`, `best_epoch`, `primary_metric`.
+        best_trial: with `epochs`, `best_epoch`, `primary_metric`, and where there are any `note` (how the trial ended),
+            `automode` (AutoMode's recipes) and `sweep_ended` (why the sweep ended early).
         trials: how many there were.
         evaluation: with `interval`, `per_label_metrics`, `per_image`, `confusion_matrix`.
         findings: code to `severity` and `count`.
@@ -42,7 +48,7 @@ def advice(
         *_about_classes(evaluation),
         *_about_few_images(learnt),
         *_about_thresholds(evaluation),
-        *_about_search(trials),
+        *_about_search(trials, best_trial),
     ]
 
 
@@ -65,13 +71,34 @@ def _about_data(findings: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _about_length(best_trial: Mapping[str, Any]) -> Iterator[str]:
-    if best_trial.get("best_epoch") and best_trial["best_epoch"] == best_trial.get("epochs"):
-        is_short = "max_training_minutes" in str(best_trial.get("note"))
-        more = "give it more time (limits.timeout_minutes)" if is_short else "raise number_of_epochs"
+    note = _note(best_trial)
+    if note and not note.startswith(_OF_ITSELF):
+        yield (
+            f"Training of the best model was cut short after epoch {best_trial['epochs']} ({note}): "
+            f"{_against_the_cut(note, is_automode=best_trial.get('automode') is not None)}."
+        )
+    elif best_trial.get("best_epoch") and best_trial["best_epoch"] == best_trial.get("epochs"):
+        by_whom = "max_training_minutes" if best_trial.get("automode") is None else "limits.timeout_minutes"
+        more = f"give it more time ({by_whom})" if note.startswith(_OF_ITSELF[0]) else "raise number_of_epochs"
         yield (
             f"The last epoch ({best_trial['epochs']}) was the best one, so the model may still have been improving: "
             f"{more}."
         )
+
+
+def _note(best_trial: Mapping[str, Any]) -> str:
+    return str(best_trial.get("note") or "").partition("\n")[0]
+
+
+def _against_the_cut(note: str, *, is_automode: bool) -> str:
+    """Return what lets a trial end of itself that time, a policy, the user or the death of others ended."""
+    if note.startswith(_TIMEOUT):
+        return "raise limits.timeout_minutes"
+    if not note.startswith(_BY_POLICY):
+        return "run the job again and let it finish"
+    if is_automode:  # its policy is not for the user to set
+        return "raise limits.max_trials, so that there are more to choose from"
+    return "raise delay_evaluation of sweep.early_termination, or leave the policy out"
 
 
 def _about_interval(evaluation: Mapping[str, Any], metric: str) -> Iterator[str]:
@@ -136,8 +163,22 @@ def _about_thresholds(evaluation: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _about_search(trials: int) -> Iterator[str]:
-    if trials == 1:
+def _about_search(trials: int, best_trial: Mapping[str, Any]) -> Iterator[str]:
+    ended, recipes = str(best_trial.get("sweep_ended") or ""), best_trial.get("automode")
+    if ended.startswith(_TIMEOUT):
+        if not _note(best_trial).startswith(_TIMEOUT):  # else the advice is given already
+            many = "trial" if trials == 1 else "trials"
+            yield f"The search ran out of time after {trials} {many} ({ended}): raise limits.timeout_minutes."
+    elif ended or trials > 1:
+        return
+    elif recipes is not None:
+        left_out = [f"{recipe['name']} ({recipe['reason']})" for recipe in recipes if not recipe["epochs"]]
+        without = f"; it left out {', '.join(left_out[:_NAMED])}" if left_out else ""
+        yield (
+            f"AutoMode tried one configuration{without}. Fewer fixed training_parameters, or more time "
+            "(limits.timeout_minutes), give it more to compare."
+        )
+    else:
         yield (
             "One configuration was tried. A search_space with limits.max_trials above 1 compares several models and "
             "learning rates."

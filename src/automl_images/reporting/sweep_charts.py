@@ -15,7 +15,7 @@ import pandas as pd
 
 from automl_images.reporting.charts import MUTED, PALETTE, template, words
 from automl_images.reporting.learning import STOP_COLOUR, STOPPED, stop_notes
-from automl_images.reporting.trial_axes import UNSET, Axis, Comparison, compare
+from automl_images.reporting.trial_axes import UNSET, Axis, Comparison, compare, shortened
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -25,6 +25,9 @@ SHADES = ("#4c78c8", "#a65bb0", "#e0683c")
 
 MOST_PARALLEL = 10
 _MOST_PAIRED, _MOST_IN_SPACE = 6, 4
+_LETTERS = 110
+"""Between the first and the last of parallel axes."""
+_CAMERA = {"eye": {"x": 1.6, "y": 1.6, "z": 1.0}, "center": {"x": 0, "y": 0, "z": -0.2}}
 _TOO_FEW = "Fewer than two trials came to a metric: there is nothing to compare."
 _NOTHING_DIFFERS = "The trials do not differ in any hyper-parameter."
 
@@ -75,7 +78,9 @@ def parallel_coordinates(comparison: Comparison) -> go.Figure:
         return _only(sentence)
     axes = [*comparison.axes[:MOST_PARALLEL], comparison.metric]
     line = {"color": comparison.shades, "colorscale": _colour_scale(), "cmin": 0, "cmax": 1}
-    drawn = go.Parcoords(dimensions=[_dimension(axis) for axis in axes], line=line, labelangle=-12, labelfont_size=13)
+    first, *others = axes
+    dimensions = [_dimension(first), *(_dimension(axis, _LETTERS // len(others)) for axis in others)]
+    drawn = go.Parcoords(dimensions=dimensions, line=line, labelangle=-12, labelfont_size=13)
     return _laid_out([drawn], height=480, margin={"l": 220, "r": 110, "t": 96, "b": 32})
 
 
@@ -127,13 +132,16 @@ def effort_bars(trials: pd.DataFrame) -> go.Figure:
             "x": rows["trial"],
             "legendgroup": model,
             "name": model,
+            "showlegend": False,  # the mark would have the outline of the first bar
             "hovertext": _ends(rows),
             "hoverinfo": "text",
             "width": 0.8,
         }
-        look = {"color": PALETTE[number % len(PALETTE)], "line": {"color": edge, "width": width}}
+        colour = PALETTE[number % len(PALETTE)]
+        look = {"color": colour, "line": {"color": edge, "width": width}}
         bars.append(go.Bar(y=rows["epochs"], marker=look, **common))
-        bars.append(go.Bar(y=rows["seconds"] / 60, marker=look, yaxis="y2", xaxis="x2", showlegend=False, **common))
+        bars.append(go.Bar(y=rows["seconds"] / 60, marker=look, yaxis="y2", xaxis="x2", **common))
+        bars.append(_legend_mark(model, color=colour))
     figure = _laid_out(bars, height=520, barmode="overlay", legend_y=-0.16)
     figure.update_layout(
         xaxis={"matches": "x2", "showticklabels": False},
@@ -142,9 +150,15 @@ def effort_bars(trials: pd.DataFrame) -> go.Figure:
         yaxis2={"domain": [0, 0.44], "title": "minutes", "anchor": "x2"},
     )
     if stopped:
-        mark = {"color": "rgba(0,0,0,0)", "line": {"color": STOP_COLOUR, "width": 2.5}}
-        figure.add_bar(x=[None], y=[None], name=STOPPED, marker=mark)
+        figure.add_trace(_legend_mark(STOPPED, color="rgba(0,0,0,0)", line={"color": STOP_COLOUR, "width": 2.5}))
     return figure
+
+
+def _legend_mark(name: str, **look: Any) -> go.Bar:
+    """Return a bar without height that stands in the legend for all bars of its name."""
+    import plotly.graph_objects as go
+
+    return go.Bar(x=[None], y=[None], name=name, legendgroup=name, marker=look)
 
 
 def _why_not(comparison: Comparison) -> str:
@@ -170,7 +184,8 @@ def _colour_scale() -> list[list[Any]]:
     return [[number / (len(SHADES) - 1), shade] for number, shade in enumerate(SHADES)]
 
 
-def _dimension(axis: Axis) -> dict[str, Any]:
+def _dimension(axis: Axis, letters: int = _LETTERS) -> dict[str, Any]:
+    """Return an axis of parallel coordinates; its ticks have room for so many letters at its left."""
     foot = axis.low - 0.12 * (axis.high - axis.low)
     ticks = axis.ticks if axis.complete else ((foot, UNSET), *axis.ticks)
     return {
@@ -178,7 +193,7 @@ def _dimension(axis: Axis) -> dict[str, Any]:
         "values": [foot if math.isnan(position) else position for position in axis.positions],
         "range": [axis.low if axis.complete else foot, axis.high],
         "tickvals": [place for place, _ in ticks],
-        "ticktext": [text for _, text in ticks],
+        "ticktext": [shortened(text, letters) for _, text in ticks],
     }
 
 
@@ -211,7 +226,7 @@ def _pointed(comparison: Comparison, size: int, most: int) -> go.Figure:
         figure = _laid_out(
             [trace],
             height=620,
-            scene={**_titled(views[0]), "aspectmode": "cube", "camera_eye": {"x": 1.6, "y": 1.6, "z": 1.0}},
+            scene={**_titled(views[0]), "aspectmode": "cube", "camera": _CAMERA},
             margin={"l": 0, "r": 0, "t": 56, "b": 0},
         )
     if len(views) > 1:

@@ -6,6 +6,7 @@ Owns what the page shows of a comparison and where the lines of the parallel coo
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -16,13 +17,15 @@ from automl_images.reporting import svg
 from automl_images.reporting.charts import PALETTE, Panel, Series
 from automl_images.reporting.sections import DASH, duration, number
 from automl_images.reporting.sweep_charts import SHADES
-from automl_images.reporting.trial_axes import LOG, UNSET, Axis, Comparison, compare
+from automl_images.reporting.trial_axes import LOG, UNSET, Axis, Comparison, compare, shortened
 
 WIDTH, HEIGHT = 1040, 400
 LEFT, RIGHT, TOP, BOTTOM = 236, 60, 54, 26
+LETTER, LINE = 8.3, 13.0
+"""Room that a tick's text takes."""
 _MOST_LISTED = 40
 _MOST_AXES = 7
-_TITLE = 16
+_TITLE, _FIRST = 16, 34
 
 
 def sweep_section(trials: pd.DataFrame, metric: str, ended: str = "") -> dict[str, Any] | None:
@@ -94,7 +97,8 @@ def parallel(comparison: Comparison) -> dict[str, Any]:
         }
         for trial in rising
     ]
-    drawn = [_drawn(axis, x) for axis, x in zip(axes, places, strict=True)]
+    letters = [_FIRST, *(int((b - a) / LETTER) for a, b in itertools.pairwise(places))]
+    drawn = [_drawn(axis, x, most) for axis, x, most in zip(axes, places, letters, strict=True)]
     left_out = [axis.title for axis in comparison.axes[_MOST_AXES:]]
     box = {"width": WIDTH, "height": HEIGHT, "top": TOP, "bottom": HEIGHT - BOTTOM}
     return {**box, "axes": drawn, "lines": lines, "left_out": left_out}
@@ -115,13 +119,14 @@ def _scatter(comparison: Comparison, x: Axis, y: Axis) -> Panel:
     known = sorted((row for row in rows if not any(math.isnan(v) for v in row[:2])), key=lambda row: row[2])
     points = [Series("", (a,), (b,), shade(share), (hint,)) for a, b, share, hint in known]
     ranges = {"x_range": _range(x), "y_range": _range(y)}
+    y_ticks = _shown(y, 8, 120)
     return Panel(
         f"{y.title} over {x.title.removesuffix(LOG)}",
         x.title,
         tuple(points),
         **ranges,
-        x_ticks=_short(x, 5, 52),
-        y_ticks=_short(y, 8, 120),
+        x_ticks=_shown(x, 5, svg.letters_below(y_ticks)),
+        y_ticks=y_ticks,
     )
 
 
@@ -130,15 +135,12 @@ def _range(axis: Axis) -> tuple[float, float]:
     return axis.low - edge, axis.high + edge
 
 
-def _short(axis: Axis, most: int, letters: int) -> tuple[tuple[float, str], ...]:
-    """Return at most `most` ticks, of many each second or third, with texts cut to `letters` altogether."""
-    step = -(-len(axis.ticks) // most) if axis.ticks else 1
-    shown = axis.ticks[::step]
-    return tuple((place, _cut(text, min(24, letters // len(shown)))) for place, text in shown)
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+def _shown(axis: Axis, most: int, letters: int) -> tuple[tuple[float, str], ...]:
+    """Return the ticks of an axis: of names at most `most`, cut so that all of them have room in so many letters."""
+    if not axis.categories:
+        return axis.ticks
+    shown = axis.ticks[:: -(-len(axis.ticks) // most)]
+    return tuple((place, shortened(text, min(24, letters // len(shown) - 1))) for place, text in shown)
 
 
 def _foot(axis: Axis) -> float:
@@ -152,14 +154,12 @@ def _heights(axis: Axis) -> list[float]:
     return [HEIGHT - BOTTOM - share / (axis.high - foot) * (HEIGHT - TOP - BOTTOM) for share in shares]
 
 
-def _drawn(axis: Axis, x: float) -> dict[str, Any]:
+def _drawn(axis: Axis, x: float, letters: int) -> dict[str, Any]:
     foot = _foot(axis)
     marks = axis.ticks if axis.complete else ((foot, UNSET), *axis.ticks)
-    length = 34 if x == LEFT else 14
     scale = (HEIGHT - TOP - BOTTOM) / (axis.high - foot)
-    ticks = [
-        {"y": round(HEIGHT - BOTTOM - (place - foot) * scale, 1), "text": _cut(text, length)} for place, text in marks
-    ]
+    texts = [(round(HEIGHT - BOTTOM - (place - foot) * scale, 1), shortened(text, letters)) for place, text in marks]
+    ticks = [{"y": y, "text": text} for y, text in svg.apart(texts, lambda _: LINE)]
     return {"x": round(x), "title": _in_lines(axis.title), "ticks": ticks}
 
 
@@ -170,7 +170,7 @@ def _in_lines(title: str) -> list[str]:
         if lines[-1] and len(lines[-1]) + len(word) >= _TITLE and len(lines) < 2:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
-    return [_cut(line, _TITLE + 4) for line in lines]
+    return [shortened(line, _TITLE + 4) for line in lines]
 
 
 def _not_completed(trials: pd.DataFrame, metric: str) -> list[dict[str, Any]]:

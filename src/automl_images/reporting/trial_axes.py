@@ -16,7 +16,7 @@ import pandas as pd
 
 from automl_images.reporting.charts import words
 from automl_images.reporting.learning import stop_notes
-from automl_images.reporting.svg import ticks
+from automl_images.reporting.svg import apart, ticks
 
 FIXED_COLUMNS = ("job", "trial", "status", "model_name", "epochs", "best_epoch", "seconds", "note", "folder")
 """What a leaderboard has besides the metric and hyper-parameters."""
@@ -26,6 +26,8 @@ BUDGETS = ("max_training_minutes",)
 MOST_CATEGORIES = 24
 _LOG_RATIO = 50.0
 _FEW = 6
+_ROOM = 0.08
+"""Share of an axis that a tick has for itself."""
 _TEXT = 34
 LOG = " (log)"
 UNSET = "not set"
@@ -158,17 +160,39 @@ def axis_of(name: str, values: Sequence[Any], *, log: bool = True) -> Axis:
     low, high = (there[0], there[-1]) if there else (0.0, 1.0)
     if low == high:
         low, high = low - 0.5, high + 0.5
-    marks = [(p, _text(10**p if log else p)) for p in there] if len(there) <= _FEW else _ticks(low, high, log)
+    marks = _few_or_round(there, low, high, log)
     return Axis(name, _title(name, log), tuple(positions), tuple(map(_text, values)), tuple(marks), low, high)
 
 
-def _ticks(low: float, high: float, log: bool) -> list[tuple[float, str]]:
+def _few_or_round(values: Sequence[float], low: float, high: float, log: bool) -> list[tuple[float, str]]:
+    """Return ticks that stand apart: few values themselves, else round ones.
+
+    Where values are too near to each other, one of them is named; on a logarithmic scale that would be no guide to
+    those between, so it gets round ones.
+    """
+
+    def roomy(places: Sequence[float]) -> list[float]:
+        return [place for place, _ in apart([(place, "") for place in places], lambda _: _ROOM * (high - low))]
+
+    places = roomy(values)
+    if len(values) > _FEW or (log and len(places) < len(values)):
+        places = roomy(_round_places(low, high, log))
+    return list(zip(places, _told_apart([10**place if log else place for place in places]), strict=True))
+
+
+def _told_apart(values: Sequence[float]) -> list[str]:
+    """Return numbers with four digits, or with as many more as it takes to tell them apart."""
+    lists = ([f"{value:.{digits}g}" for value in values] for digits in range(4, 17))
+    return next((texts for texts in lists if len({*texts}) == len(texts)), [_text(value) for value in values])
+
+
+def _round_places(low: float, high: float, log: bool) -> list[float]:
     if not log:
-        return [(value, _text(value)) for value in ticks(low, high)]
+        return ticks(low, high)
     values = [10.0**k * factor for k in range(math.floor(low), math.ceil(high) + 1) for factor in (1, 2, 5)]
     inside = [value for value in values if low - 1e-9 <= math.log10(value) <= high + 1e-9]
     decades = [value for value in inside if math.log10(value).is_integer()]
-    return [(math.log10(value), _text(value)) for value in (decades if len(decades) > 2 else inside)]
+    return [math.log10(value) for value in (decades if len(decades) > 2 else inside)]
 
 
 def _categories(name: str, values: Sequence[Any]) -> Axis:
@@ -176,8 +200,13 @@ def _categories(name: str, values: Sequence[Any]) -> Axis:
     known = sorted({text for text, value in zip(texts, values, strict=True) if not _missing(value)}, key=_order)
     places = {text: float(number) for number, text in enumerate(known)}
     positions = tuple(math.nan if _missing(v) else places[t] for t, v in zip(texts, values, strict=True))
-    marks = tuple((place, _shortened(text)) for text, place in places.items())
+    marks = tuple((place, shortened(text, _TEXT)) for text, place in places.items())
     return Axis(name, _title(name, False), positions, tuple(texts), marks, -0.5, max(0.5, len(places) - 0.5), True)
+
+
+def shortened(text: str, length: int) -> str:
+    """Return a text of at most so many letters, without its middle where it is longer: names differ at their ends."""
+    return text if len(text) <= length else f"{text[: length // 2]}…{text[len(text) - (length - 1) // 2 :]}"
 
 
 def _differs(trials: pd.DataFrame, name: str) -> bool:
@@ -202,10 +231,6 @@ def _text(value: Any) -> str:
     if _missing(value):
         return "–"
     return f"{value:.4g}" if _is_number(value) else str(value)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _TEXT else f"{text[: _TEXT - 1]}…"
 
 
 def _is_number(value: Any) -> bool:
