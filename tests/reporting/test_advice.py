@@ -25,6 +25,7 @@ MATRIX = {"class_labels": ["can", "cat", "Missed"], "matrix": [[20, 0, 0], [6, 1
 
 def test_nothing_to_say_where_all_is_well():
     assert advice(**WELL) == []
+    assert advice(**{**WELL, "best_trial": {**WELL["best_trial"], "best_epoch": 20, "metric": 1.0}}) == []
 
 
 @pytest.mark.parametrize(

@@ -71,13 +71,13 @@ def _about_data(findings: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _about_length(best_trial: Mapping[str, Any]) -> Iterator[str]:
-    note = _note(best_trial)
+    note, is_perfect = _note(best_trial), best_trial.get("metric") == 1.0
     if note and not note.startswith(_OF_ITSELF):
         yield (
             f"Training of the best model was cut short after epoch {best_trial['epochs']} ({note}): "
             f"{_against_the_cut(note, is_automode=best_trial.get('automode') is not None)}."
         )
-    elif best_trial.get("best_epoch") and best_trial["best_epoch"] == best_trial.get("epochs"):
+    elif best_trial.get("best_epoch") and best_trial["best_epoch"] == best_trial.get("epochs") and not is_perfect:
         by_whom = "max_training_minutes" if best_trial.get("automode") is None else "limits.timeout_minutes"
         more = f"give it more time ({by_whom})" if note.startswith(_OF_ITSELF[0]) else "raise number_of_epochs"
         yield (
