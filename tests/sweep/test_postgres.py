@@ -146,7 +146,7 @@ def test_runs_and_registry_work_on_the_server_too(server, tmp_path):
     tracker.log_metrics(trial, {"mean_average_precision": 0.5}, 1)
     tracker.end(trial, "Completed")
     tracker.end(job, "Completed")
-    assert tracker._client.get_run(trial).data.metrics == {"mean_average_precision": 0.5}
+    assert tracker._client.get_run(trial).data.metrics["mean_average_precision"] == 0.5
 
 
 def test_an_outage_of_the_servers_database_of_runs_loses_no_number(server, tmp_path):

@@ -64,10 +64,10 @@ def test_it_is_the_difference_of_the_primary_metric(name, given, changes):
         for share in (0.95, 0.3)
     )
     numbers = [task.evaluate(p, rows, model, options)[0][task.primary_metric] for p in (often, seldom)]
-    found = task.difference(often, seldom, rows, model, options)
+    found = task.difference(often, seldom, rows, model, options, 0.9)
     assert found.value == pytest.approx(numbers[0] - numbers[1], abs=2e-5)
     assert found.is_better
-    assert not task.difference(seldom, often, rows, model, options).is_better
-    assert not task.difference(often, often, rows, model, options).is_better
+    assert not task.difference(seldom, often, rows, model, options, 0.9).is_better
+    assert not task.difference(often, often, rows, model, options, 0.9).is_better
     interval = task.evaluate(often, rows, model, options)[1]["interval"]
     assert interval["low"] <= numbers[0] <= interval["high"]
