@@ -27,6 +27,9 @@ PROGRAM = textwrap.dedent(
         signals.append(1)
         if len(signals) > 1:
             os._exit(143)
+    def fill_disk():
+        if not (folder.parent / "room").exists():
+            tell(event="failed", kind="DiskFullError", reason="The disk is full", is_final=True); sys.exit(74)
     signal.signal(signal.SIGTERM, leave)
     tell(event="started", resumed=done > 0)
     status = "completed"
@@ -40,8 +43,8 @@ PROGRAM = textwrap.dedent(
             print("epoch", "x" * (os.getpid() % 9), flush=True); os.kill(os.getpid(), signal.SIGKILL)
         if values.get("refuses"):
             tell(event="failed", kind="TrainingError", reason="loss is no number", is_final=True); sys.exit(1)
-        if values.get("fills") and epoch == 2 and not (folder.parent / "room").exists():
-            tell(event="failed", kind="DiskFullError", reason="The disk is full", is_final=True); sys.exit(74)
+        if values.get("fills") == epoch:
+            fill_disk()
         if values.get("exhausts"):
             tell(event="failed", kind="MemoryExhaustedError", reason="not one image fits", is_final=True); sys.exit(1)
         if values.get("breaks"):
@@ -51,6 +54,8 @@ PROGRAM = textwrap.dedent(
         begun = time.monotonic()
         while time.monotonic() - begun < sleep and not (folder / "stop.json").exists() and not signals:
             time.sleep(0.02)
+        if values.get("fills") == "at stop" and (folder / "stop.json").exists():
+            fill_disk()
         if signals:
             time.sleep(values.get("saves", 0)); tell(event="interrupted"); sys.exit(143)
         tell(event="epoch", epoch=epoch, epochs=epochs, metrics={"m": score * epoch}, seconds=0.1, log_loss_train=1.0,

@@ -86,7 +86,7 @@ def test_three_trials_of_which_no_image_fits_into_memory_end_the_sweep_untried_a
 
 def test_a_full_disk_ends_the_sweep_and_the_same_command_goes_on_where_it_was(tmp_path):
     tracker = RecordingTracker()
-    configurations = [{"score": 0.1}, {"score": 0.4, "fills": True}, {"score": 0.2}]
+    configurations = [{"score": 0.1}, {"score": 0.4, "fills": 2}, {"score": 0.2}]
     with pytest.raises(DiskFullError, match=r"trial 1 .*The disk is full"):
         sweep(tmp_path, configurations, tracker, concurrent=1).run()
     assert tracker.ended == {"job_0": "Completed", "job_1": "Canceled"}
@@ -94,6 +94,15 @@ def test_a_full_disk_ends_the_sweep_and_the_same_command_goes_on_where_it_was(tm
     outcomes = sweep(tmp_path, configurations, concurrent=1).run()
     assert [(o.status, o.epochs) for o in outcomes] == [("Completed", 2)] * 3
     assert [e["resumed"] for e in events(tmp_path / "1") if e["event"] == "started"] == [False, True]
+
+
+def test_a_disk_that_is_full_when_the_time_is_up_costs_no_trial(tmp_path):
+    configurations = [{"score": 0.1}, {"score": 0.4, "epochs": 20, "sleep": 0.5, "fills": "at stop"}]
+    with pytest.raises(DiskFullError, match=r"trial 1 .*The disk is full"):
+        sweep(tmp_path, configurations, concurrent=1, seconds=5).run()
+    (tmp_path / "room").touch()
+    last = sweep(tmp_path, configurations, concurrent=1, seconds=60).run()[1]
+    assert (last.status, last.epochs) == ("Completed", 20)
 
 
 def test_deaths_of_one_cause_count_whatever_was_printed_last_and_after_a_resume_too(tmp_path):

@@ -17,6 +17,7 @@ from fake_trials import sweep
 
 from automl_images.core.errors import JobError
 from automl_images.integrations.mlflow import MLflowTracker
+from automl_images.sweep import patience
 from automl_images.sweep.study import JobStudy
 
 
@@ -105,6 +106,57 @@ def test_an_outage_in_the_middle_costs_no_trial(server, tmp_path, seconds):
     again = study(tmp_path, server, f"outage{seconds}")
     assert len(again.asked()) == 4
     assert not again.unfinished()
+
+
+def wait_for(path, seconds=60):
+    """Wait until a file is there, and tell whether it came."""
+    end = time.monotonic() + seconds
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    return path.exists()
+
+
+def test_a_server_away_for_good_ends_the_sweep_after_one_wait_and_it_goes_on_later(
+    server, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(patience, "PATIENCE", 6.0)
+    monkeypatch.setattr("automl_images.sweep.study.BEAT_SECONDS", 0.5)
+    configurations = [{"score": 0.1, "epochs": 20, "sleep": 0.5}]
+    controller = sweep(tmp_path, configurations, study=study(tmp_path, server, "gone"))
+
+    def leave():
+        wait_for(tmp_path / "0/state")
+        server.stop()
+
+    thread = threading.Thread(target=leave)
+    thread.start()
+    with pytest.raises(JobError, match="gave no answer for 6 seconds"):
+        controller.run()
+    thread.join()
+    server.start()
+    assert caplog.text.count("trying again in 0.5 seconds") == 1
+    assert [o.status for o in sweep(tmp_path, configurations, study=study(tmp_path, server, "gone")).run()] == [
+        "Completed"
+    ]
+
+
+def test_the_time_limit_holds_while_the_server_is_silent(server, tmp_path):
+    configurations = [{"score": 0.1, "epochs": 500, "sleep": 0.5}]
+    controller = sweep(tmp_path, configurations, study=study(tmp_path, server, "silent"), seconds=5)
+    ended = []
+
+    def interrupt():
+        wait_for(tmp_path / "0/state")
+        server.stop()
+        ended.append(wait_for(tmp_path / "0/result.json", 30))
+        server.start()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    outcomes = controller.run()
+    thread.join()
+    assert ended == [True]
+    assert [(o.status, o.note) for o in outcomes] == [("Canceled", "timeout_minutes reached")]
 
 
 HOLDER = """

@@ -5,8 +5,7 @@ belongs to one running trial stands in `following.py`, what a trial came to in `
 `study.py`, processes in `executors.py`, limits in `budget.py`.
 
 Events of the job's log (`events.jsonl` in its folder; each has `elapsed`, seconds since this process began):
-`job_started`, `trial_started`, `trial_retried`, `trial_stopping`, `trial_ended`, `working`,
-`job_ended`.
+`job_started`, `trial_started`, `trial_retried`, `trial_stopping`, `trial_ended`, `working`, `job_ended`.
 """
 
 from __future__ import annotations
@@ -119,7 +118,8 @@ class TrialController:
             if request is None:
                 continue
             if asked.number not in unfinished:
-                following.expect_folder(self._folder(request), self.study.place)
+                if asked.status != "Failed":  # which has nothing to lose, and no folder where it was refused
+                    following.expect_folder(self._folder(request), self.study.place)
                 self._record(request, outcomes.outcome(request, self._folder(request), note=asked.note))
             elif outcomes.is_finished(self._folder(request)):
                 self._close(self._followed(request, 0))
@@ -263,14 +263,14 @@ class TrialController:
         request, folder = running.request, running.folder
         outcome = outcomes.outcome(request, folder, exit_code)
         self._lines.forget(running.label)
-        finished = outcomes.is_finished(folder) or running.is_stopping
-        if self._signals.count and not finished:
+        finished = outcomes.is_finished(folder)
+        if self._signals.count and not (finished or running.is_stopping):
             self.tracker.end(running.run_id, "Canceled")  # stays open in the study: the same command goes on with it
             return
         if not finished and outcomes.disk_is_full(folder, exit_code):
             self.tracker.end(running.run_id, "Canceled")  # stays open, too
             raise DiskFullError(f"{running.label}: {outcome.note}")
-        died = not finished and outcomes.may_pass(folder)
+        died = not (finished or running.is_stopping) and outcomes.may_pass(folder)
         if died and not self._ending and outcomes.deaths(folder) < MOST_RETRIES:
             self._retry(running, outcome)
             return
@@ -307,7 +307,7 @@ class TrialController:
             running.interrupt()
         while self._signals.count < 2 and any(running.is_leaving for running in self._running):
             with contextlib.suppress(Exception):  # the error that ends the sweep may be the database's
-                self.study.beat()
+                self.study.beat_if_it_answers()
             time.sleep(POLL_SECONDS)
         for running in self._running:
             running.process.kill()

@@ -143,13 +143,14 @@ def _unfinished(request: TrialRequest, folder: Path, exit_code: int | None) -> T
     at_hand = _epochs_at_hand(folder)
     judged = [e for e in judged if e["epoch"] in at_hand] or judged
     best = max(judged, key=lambda e: (e["metrics"][request.primary_metric], e["epoch"]), default=None)
-    failures = _failures(events)
-    stopped = stop_reason(folder)
+    failures, stopped = _failures(events), stop_reason(folder)
+    is_kept = bool(stopped) and (not failures or bool(at_hand))  # whatever befell it when it was to save and end
+    cause = _cause(failures, folder, exit_code) if failures or not is_kept else ""
     return TrialOutcome(
         request.number,
         request.model_name,
         request.hyperparameters,
-        status="Canceled" if stopped and not failures else "Failed",
+        status="Canceled" if is_kept else "Failed",
         folder=folder,
         epochs=len(epochs),
         best_epoch=best["epoch"] if best else 0,
@@ -157,7 +158,7 @@ def _unfinished(request: TrialRequest, folder: Path, exit_code: int | None) -> T
         metrics=_defined(best["metrics"]) if best else {},
         score=best["metrics"][request.primary_metric] if best else None,
         recipe=request.recipe,
-        note=stopped if stopped and not failures else _cause(failures, folder, exit_code),
+        note="; then: ".join(filter(None, [stopped if is_kept else "", cause])),
     )
 
 

@@ -47,11 +47,13 @@ class Asked:
     Attributes:
         number: from 0.
         configuration: what is to be tried.
-        note: cause of the status with which it was closed; empty: it is open, or there is nothing to say.
+        status: with which it was closed; empty: it is open.
+        note: cause of the status; empty: it is open, or there is nothing to say.
     """
 
     number: int
     configuration: dict[str, Any]
+    status: str = ""
     note: str = ""
 
 
@@ -108,7 +110,7 @@ class JobStudy:
         """Return all trials that were asked for so far, in the order of their numbers."""
         found = self._patiently(lambda: self._study.get_trials(deepcopy=False))
         return [
-            Asked(t.number, dict(t.user_attrs[CONFIGURATION]), t.user_attrs.get(NOTE, ""))
+            Asked(t.number, dict(t.user_attrs[CONFIGURATION]), t.user_attrs.get(STATUS, ""), t.user_attrs.get(NOTE, ""))
             for t in found
             if CONFIGURATION in t.user_attrs
         ]
@@ -154,8 +156,11 @@ class JobStudy:
         self._patiently(lambda: self._tell(number, status, value, note))
 
     def close(self) -> None:
-        """Let another controller have the study."""
-        self._holder.release()
+        """Let another controller have the study; where the database does not answer, it finds out by itself."""
+        try:
+            self._holder.release()
+        except JobError as error:
+            LOG.debug(error)
 
     def beat(self) -> None:
         """Show others that this study is held; call it now and then."""
@@ -256,9 +261,13 @@ class Holder:
         self._write({**self._me, "count": self._count}, patience)
 
     def release(self) -> None:
-        """Say that nobody holds the study, unless another does."""
-        if self._is_me(self._found()):
-            self._write(None)
+        """Say that nobody holds the study, unless another does; wait for nothing.
+
+        Raises:
+            JobError: the database does not answer.
+        """
+        if self._is_me(self._found(patience=0.0)):
+            self._write(None, patience=0.0)
 
     def _write(self, value: Any, patience: float | None = None) -> None:
         self._patiently(lambda: self._study.set_user_attr(_HOLDER, value), patience)

@@ -25,7 +25,7 @@ def select_best_trial(
     In AutoMode the best trial must surely beat the one of the default recipe, else that one is returned; `comparison`
     holds the verdict (see `comparison.compare`), or None where there was nothing to compare, and `automode` the recipes
     that were considered (see `jobs.automode.considered`). `sweep_ended` says why the sweep ended early; it is
-    empty where all trials were made.
+    empty where all trials were made and ended by themselves.
 
     Raises:
         TrainingError: no trial came to a metric.
