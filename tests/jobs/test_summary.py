@@ -5,7 +5,7 @@ import errno
 import pytest
 from kedro.io import DataCatalog, DatasetError
 
-from automl_images.core.errors import DataError, Interrupted, ModelError, SettingsError, TrainingError
+from automl_images.core.errors import DataError, Interrupted, ModelError, SettingsError, TimeIsUpError, TrainingError
 from automl_images.datasets.files import TextDataset
 from automl_images.datasets.model import OnnxDataset
 from automl_images.jobs.summary import closing_words, resume_words
@@ -78,6 +78,12 @@ def test_the_same_command_is_advised_only_where_it_can_help(monkeypatch, cause, 
         assert (words is not None) == cured
         if words:
             assert words.endswith("run --params 'a b'")
+
+
+def test_who_ran_out_of_time_is_told_that_more_is_needed(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["kedro", "run"])
+    assert "with a larger limits.timeout_minutes the same command goes on" in resume_words(TimeIsUpError("x"))
+    assert "timeout_minutes" not in resume_words(Interrupted("canceled"))
 
 
 def test_closing_words_name_commands_that_are_on_the_path_under_uv(monkeypatch, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fake_trials import RecordingTracker, sweep
 
-from automl_images.core.errors import DiskFullError, TrainingError
+from automl_images.core.errors import DiskFullError, Interrupted, TrainingError
 from automl_images.sweep import following
 from automl_images.sweep.budget import CANCEL, make_room, seconds_used
 from automl_images.sweep.curves import curves
@@ -176,7 +176,7 @@ def test_a_trial_that_hangs_does_not_hold_the_sweep(tmp_path, monkeypatch, capfd
 
 def test_a_file_cancels_a_sweep(tmp_path):
     (tmp_path / CANCEL).touch()
-    with pytest.raises(TrainingError, match="canceled"):
+    with pytest.raises(Interrupted, match=r"Canceled before any trial .* The same command goes on"):
         sweep(tmp_path, [{"score": 0.3}]).run()
     assert [o.score for o in sweep(tmp_path, [{"score": 0.3}]).run()] == [0.6], "the same command goes on"
 

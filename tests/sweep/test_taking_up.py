@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from fake_trials import RecordingTracker, request, sweep
 
-from automl_images.core.errors import JobError
+from automl_images.core.errors import Interrupted, JobError, TimeIsUpError
 from automl_images.core.events import EventLog
 from automl_images.core.files import replacing
 from automl_images.pipelines.model_selection.comparison import load_trial
@@ -46,6 +46,26 @@ def test_a_trial_goes_on_unless_a_policy_stopped_it(tmp_path, for_good, end):
     trial = left_open(tmp_path, {"score": 0.2, "epochs": 5})
     (trial / "stop.json").write_text(json.dumps({"reason": "timeout_minutes reached", "for_good": for_good}))
     assert [(o.status, o.epochs) for o in sweep(tmp_path, [{}]).run()] == [end]
+
+
+def test_a_trial_canceled_before_it_came_to_anything_goes_on(tmp_path):
+    """It waited to go on: as the only trial allowed, it would else be the job's last, without a result."""
+    left_open(tmp_path, {"score": 0.2, "epochs": 5})
+    (tmp_path / CANCEL).touch()
+    with pytest.raises(Interrupted, match="Canceled before any trial came to a result"):
+        sweep(tmp_path, [{}]).run()
+    with pytest.raises(TimeIsUpError, match=r"timeout_minutes reached: .*Raise limits\.timeout_minutes"):
+        sweep(tmp_path, [{}], seconds=0.0).run()
+    assert [(o.status, o.epochs) for o in sweep(tmp_path, [{}]).run()] == [("Completed", 5)]
+
+
+def test_too_little_time_for_a_first_result_is_a_time_limit_with_the_causes_of_what_failed(tmp_path):
+    configurations = [{"score": 0.1, "refuses": True}, {"score": 0.1}]
+    assert [o.status for o in sweep(tmp_path, configurations, trials=1).run()] == ["Failed"]
+    found = sweep(tmp_path, configurations, seconds=600.0, least_seconds=600.0).run
+    with pytest.raises(TimeIsUpError, match=r"(?s)timeout_minutes leaves .*trial 0: Failed: loss is no number"):
+        found()
+    assert [o.status for o in sweep(tmp_path, configurations).run()] == ["Failed", "Completed"]
 
 
 def test_a_database_that_knows_more_than_the_folder_is_told(tmp_path):

@@ -64,6 +64,12 @@ class Interrupted(AutoMLImagesError):
     exit_code = 130
 
 
+class TimeIsUpError(Interrupted):
+    """A job's time was used before anything came of it; with more time the same command goes on."""
+
+    exit_code = 1
+
+
 def shown(value: object) -> str:
     """Return what came as it is typed, cut where it is long."""
     text = repr(value)

@@ -9,7 +9,7 @@ from typing import Any
 from kedro.io import DataCatalog
 
 from automl_images.core.commands import kedro_command, own_command
-from automl_images.core.errors import DataError, ModelError, ParityError, SettingsError
+from automl_images.core.errors import DataError, ModelError, ParityError, SettingsError, TimeIsUpError
 from automl_images.datasets.base import unwrapped
 
 _NOT_CURED = (SettingsError, DataError, ModelError, ParityError)
@@ -48,7 +48,10 @@ def resume_words(error: BaseException) -> str | None:
     error = unwrapped(error)
     if isinstance(error, _NOT_CURED) or (isinstance(error, OSError) and error.errno in _NOT_WRITABLE):
         return None
-    return f"{type(error).__name__}: the run stopped. What is done is kept; the same command goes on: {own_command()}"
+    how = "with a larger limits.timeout_minutes " if isinstance(error, TimeIsUpError) else ""
+    return (
+        f"{type(error).__name__}: the run stopped. What is done is kept; {how}the same command goes on: {own_command()}"
+    )
 
 
 def _path(catalog: DataCatalog, name: str) -> Path:

@@ -18,6 +18,8 @@ PROBED = "probed"
 """The event of a job's log that tells how long AutoMode's probes took."""
 ENDED = "job_ended"
 """The event of a job's log that tells why the sweep ended, where something else did than that all trials were made."""
+TIME_IS_UP, CANCELED = "timeout_minutes reached", "canceled"
+"""Why a sweep ends that runs into its time limit, and one that the user ends."""
 CANCEL = "cancel"
 """A file of this name in the job's folder ends the sweep as its time limit would."""
 KEPT = 2
@@ -66,10 +68,10 @@ class Usage:
     def why_to_end(self) -> str:
         """Return why the sweep ends now: its time is used, or it is canceled; empty: it goes on."""
         if (left := self.seconds_left()) is not None and left < 0:
-            return "timeout_minutes reached"
+            return TIME_IS_UP
         if self._cancel.exists():
             self._cancel.unlink()  # it is for this run; the same command may go on later
-            return "canceled"
+            return CANCELED
         return ""
 
     def too_late_for_another(self, trials: int) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl_images.core.errors import DiskFullError, Interrupted, SettingsError, TrainingError
+from automl_images.core.errors import DiskFullError, Interrupted, SettingsError
 from automl_images.core.events import EventFollower, EventLog
 from automl_images.core.failpoints import failpoint
 from automl_images.core.tracking import Tracker
@@ -84,7 +84,7 @@ class TrialController:
         """Run until the budget is used, and return what came of each trial, in the order of numbers.
 
         Raises:
-            Interrupted: the user stopped the run; running trials have saved their state.
+            Interrupted: the user, or the time limit before any result, stopped the run; the same command goes on.
             DiskFullError: nothing more fits on the disk; the same command goes on.
             TrainingError: trial after trial died of the same cause before any came to a result.
         """
@@ -106,8 +106,8 @@ class TrialController:
         self._tell(ENDED, reason=reason)
         if reason:
             self._say(f"sweep: ended with {len(self._outcomes)} of {self.budget.trials} trials: {reason}")
-        if self._ending and not any(o.metrics for o in self._outcomes.values()):
-            raise TrainingError(self._ending)
+        if reason and best_of(ended := list(self._outcomes.values())) is None:
+            raise outcomes.nothing_came(reason, ended)
         return [self._outcomes[number] for number in sorted(self._outcomes)]
 
     def _take_up(self) -> None:

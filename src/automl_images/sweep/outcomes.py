@@ -12,13 +12,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from automl_images.core.errors import DiskFullError, TrainingError
+from automl_images.core.errors import AutoMLImagesError, DiskFullError, Interrupted, TimeIsUpError, TrainingError
 from automl_images.core.events import read_events
 from automl_images.core.files import read_json
+from automl_images.sweep.budget import CANCELED
 from automl_images.sweep.trials import CONSOLE, EVENTS, STOP, TrialOutcome, TrialRequest
 from automl_images.training.result import TrialResult
 
 OUT_OF_TIME = "max_training_minutes"
+TIMEOUT = "timeout_minutes"
+"""How the reasons begin why a limit of time ends a sweep."""
 LAST_LINES = 8
 SAME_CAUSE = 3
 """So many different trials that fail of one cause end the sweep."""
@@ -133,6 +136,20 @@ class Causes:
         """Return why the sweep ends, or an empty string."""
         notes = max(self._notes.values(), key=len, default=[])
         return f"{len(notes)} trials died of the same cause: {notes[-1]}" if len(notes) >= SAME_CAUSE else ""
+
+
+def nothing_came(reason: str, ended: Sequence[TrialOutcome]) -> AutoMLImagesError:
+    """Return the error of a sweep that ended for a reason before any trial came to a result.
+
+    A time limit and the user end what goes on later; what trials died of does not.
+    """
+    failures = "".join(f"\n  trial {o.number}: {o.status}: {o.note}" for o in ended if o.status == "Failed")
+    if reason == CANCELED:
+        return Interrupted(f"Canceled before any trial came to a result. The same command goes on.{failures}")
+    if reason.startswith(TIMEOUT):
+        way_out = "Raise limits.timeout_minutes, and the same command goes on."
+        return TimeIsUpError(f"{reason}: no trial came to a result before. {way_out}{failures}")
+    return TrainingError(reason)
 
 
 def _unfinished(request: TrialRequest, folder: Path, exit_code: int | None) -> TrialOutcome:
