@@ -190,6 +190,28 @@ def test_a_run_that_a_process_created_and_did_not_live_to_note_is_gone_on_with(t
     assert other_trial != trial
 
 
+def test_what_goes_on_without_its_run_gets_another(tracker, caplog):
+    """Somebody deleted it, or the store is another one."""
+    task, created = "object_detection", 1700000002.25
+    job = tracker.start_job("lost_lark", task, {"model_name": "yolov5"}, None, created)
+    trials = [tracker.start_trial(job, number, {"number": number}, None) for number in range(2)]
+    tracker.end(job, "Canceled")
+    for run in (job, trials[0]):
+        tracker._client.delete_run(run)
+    assert [tracker.has_run(run) for run in (job, *trials, "0" * 32)] == [False, False, True, False]
+    again = tracker.start_job("lost_lark", task, {"model_name": "yolov5"}, job, created)
+    found = [tracker.start_trial(again, number, {"number": number}, run) for number, run in enumerate(trials)]
+    assert again != job
+    assert (found[0] == trials[0], found[1] == trials[1]) == (False, True)
+    assert f"has no run {job} (any more): lost_lark goes on in a new one." in caplog.text
+    tracker.log_metrics(found[0], {"m": 0.5}, 1)
+    tracker.end(again, "Completed")
+    runs = [tracker._client.get_run(run) for run in (again, *found)]
+    assert [run.info.status for run in runs] == ["FINISHED", "KILLED", "KILLED"]
+    assert [run.data.tags["mlflow.parentRunId"] for run in runs[1:]] == [again, again]
+    assert [run.data.params for run in runs[:2]] == [{"model_name": "yolov5"}, {"number": "0"}]
+
+
 def test_a_store_that_is_begun_on_a_full_disk_is_begun_anew(tmp_path):
     """F7: half of MLflow's tables would be a file that it can never open again."""
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(tmp_path)], check=False).returncode:

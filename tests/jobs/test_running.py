@@ -90,6 +90,36 @@ def test_a_later_command_opens_the_run_of_what_is_not_over(tmp_path, tracker):
     assert (jobs.get("night").status, status(tracker, job.run_id)) == ("Completed", "KILLED")
 
 
+def test_a_job_without_its_run_goes_on_in_another(tmp_path):
+    """The store was removed, is another one, or somebody deleted the run."""
+    jobs, trackers = JobStore(tmp_path / "jobs"), []
+    for name in ("first", "second"):
+        trackers.append(MLflowTracker(f"sqlite:///{name}.db", "tests", tmp_path))
+        job, _ = jobs.open("a", "night", {"training_parameters": {"model_name": "yolov5"}})
+        if name == "first":
+            running.start(job, trackers[0], "object_detection", {})
+            lost = job.run_id
+        else:
+            running.go_on(jobs, "night", trackers[1], "object_detection")
+        running.end_with(Interrupted("x"))
+    found = trackers[1]._client.get_run(jobs.get("night").run_id)
+    assert (found.info.run_id != lost, found.info.status) == (True, "KILLED")
+    assert found.data.params == {"model_name": "yolov5"}
+
+
+def test_what_is_told_of_a_job_that_is_over_is_told_though_its_run_is_gone(tmp_path, tracker):
+    job, jobs = begin(tmp_path, tracker, "over"), JobStore(tmp_path)
+    running.end_well()
+    jobs.get("over").set_status("Completed")
+    assert running.run_of(jobs.get("over"), tracker, "object_detection") == job.run_id
+    assert status(tracker, job.run_id) == "FINISHED"
+    tracker._client.delete_run(job.run_id)
+    run = running.run_of(jobs.get("over"), tracker, "object_detection")
+    assert run == jobs.get("over").run_id != job.run_id
+    running.end_well()
+    assert (jobs.get("over").status, status(tracker, run)) == ("Completed", "FINISHED")
+
+
 def test_what_a_run_left_open_in_a_notebook_is_closed_by_the_next(tmp_path, tracker):
     job = begin(tmp_path, tracker)
     JobHooks().before_pipeline_run({}, Pipeline([]), DataCatalog())

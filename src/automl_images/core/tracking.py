@@ -15,12 +15,16 @@ class Tracker(Protocol):
     ) -> str:
         """Open (or reopen, when `run_id` is given) the parent run of a job and return its id.
 
+        Where that run is gone, a new one takes its place, as if none had been given.
         Without `run_id`, a run that a process created for the job without living to note its id is found by the job's
         name, task and second of creation, which tells the job from others of its name. None: the job is new.
         """
 
     def start_trial(self, job_run_id: str, number: int, params: Mapping[str, Any], run_id: str | None) -> str:
         """Open (or reopen) the nested run of a trial and return its id; found like a job's, by job and number."""
+
+    def has_run(self, run_id: str) -> bool:
+        """Tell whether there is a run of this id; it may have been deleted, or be of another store."""
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int, at: float | None = None) -> None:
         """Record numbers at a step (an epoch); the same numbers of the same time `at` (Unix seconds) count once."""
@@ -68,6 +72,10 @@ class NullTracker:
     def start_trial(self, job_run_id: str, number: int, params: Mapping[str, Any], run_id: str | None) -> str:
         """Return an id made of the job's id and the number."""
         return run_id or f"{job_run_id}_{number}"
+
+    def has_run(self, run_id: str) -> bool:
+        """Return True: what was never recorded is not missed."""
+        return True
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int, at: float | None = None) -> None:
         """Do nothing."""

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import automl_images
-from automl_images.core.databases import filled_url
+from automl_images.core.databases import filled_url, shown_url
 from automl_images.core.failpoints import failpoint
 from automl_images.core.files import disk_may_be_full
 from automl_images.inference.model_folder import MODEL_FILE
 from automl_images.integrations.mlflow_store import PatientClient, quiet
 
+LOG = logging.getLogger(__name__)
 _STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 _SQLITE = "sqlite:///"
 CHAMPION = "champion"
@@ -61,8 +62,22 @@ class MLflowTracker:
         """Open (or reopen) the nested run of a trial and return its id."""
         tags = {"mlflow.parentRunId": job_run_id, "trial": str(number)}
         run = self._start(f"trial_{number}", params, tags, run_id)
+        if run == run_id:  # which a job's run may have had that is gone
+            self._client.set_tag(run, "mlflow.parentRunId", job_run_id)
         self._jobs_of_trials[run] = job_run_id
         return run
+
+    def has_run(self, run_id: str) -> bool:
+        """Tell whether the store has a run of this id that is not deleted."""
+        from mlflow.entities import LifecycleStage
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return bool(self._client.get_run(run_id).info.lifecycle_stage == LifecycleStage.ACTIVE)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int, at: float | None = None) -> None:
         """Record numbers at a step in one request; the same ones of the same time `at` (Unix seconds) count once."""
@@ -190,6 +205,11 @@ class MLflowTracker:
             self._monitors[run_id].start()
 
     def _start(self, name: str, params: Mapping[str, Any], tags: Mapping[str, str], run_id: str | None) -> str:
+        if run_id is not None and not self.has_run(run_id):
+            LOG.warning(
+                f"MLflow's store {shown_url(self.uri)} has no run {run_id} (any more): {name} goes on in a new one."
+            )
+            run_id = None
         run = self._found_or_created(name, params, tags) if run_id is None else run_id
         self._client.update_run(run, status="RUNNING")
         self._client.set_tag(run, "status", "Running")

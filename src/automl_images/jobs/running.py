@@ -39,7 +39,14 @@ def go_on(jobs: JobStore, name: str, tracker: Tracker, task: str) -> None:
         BusyError: another process runs the job.
     """
     if jobs.folder / name not in _OPEN and (job := jobs.go_on(name)) is not None:
-        start(job, tracker, task, {})
+        start(job, tracker, task, job.about.get("training_parameters", {}))
+
+
+def run_of(job: Job, tracker: Tracker, task: str) -> str:
+    """Return the id of a job's run, which is begun where there is none (any more)."""
+    if job.run_id is None or not tracker.has_run(job.run_id):
+        start(job, tracker, task, job.about.get("training_parameters", {}))
+    return str(job.run_id)
 
 
 def end_well() -> None:

@@ -46,9 +46,7 @@ def register_model(
     metric = float(metrics[best_trial["primary_metric"]])
     measured = {best_trial["primary_metric"]: repr(metric), DEFINITION: evaluation["definition"]}
     lineage = {"task": options.task, **_lineage(best_trial, split_report, parity_report, manifest), **measured}
-    if job.run_id is None:
-        running.start(job, tracker, options.task, {})
-    run_id = str(job.run_id)
+    run_id = running.run_of(job, tracker, options.task)
     tracker.log_metrics(run_id, {k: v for k, v in metrics.items() if v is not None}, step=0)
     tracker.log_text(run_id, report, "report.html")
     registered = _registered_once(tracker, run_id, Path(manifest["folder"]), name, lineage)
