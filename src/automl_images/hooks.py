@@ -84,8 +84,11 @@ class JobHooks:
             running.go_on(jobs, best.load()["job"], self._tracker or NullTracker(), task)
 
     @hook_impl
-    def after_node_run(self, node: Node) -> None:
-        """Let a test end the run between a node and the saving of what it made."""
+    def after_node_run(self, node: Node, catalog: DataCatalog, outputs: dict[str, Any]) -> None:
+        """Write down the best trial where its job is kept; let a test end the run before the node's output is saved."""
+        task = node.outputs[0].partition(".")[0]
+        if (best := outputs.get(f"{task}.best_trial")) is not None:
+            running.choose(catalog[f"{task}.jobs"].load(), best, self._tracker or NullTracker(), task)
         failpoint(f"node:{node.name}")
 
     @hook_impl

@@ -7,10 +7,14 @@ import signal
 import time
 
 import pytest
-from kedro.io import DataCatalog
-from kedro.pipeline import Pipeline
+from kedro.framework.hooks.manager import _create_hook_manager
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Node, Pipeline
+from kedro.runner import SequentialRunner
 
 from automl_images.core.errors import Interrupted, ParityError, TrainingError
+from automl_images.core.files import write_json
+from automl_images.datasets.jobs import JobStoreDataset
 from automl_images.hooks import JobHooks
 from automl_images.integrations.mlflow import MLflowTracker
 from automl_images.jobs import running
@@ -118,6 +122,32 @@ def test_what_is_told_of_a_job_that_is_over_is_told_though_its_run_is_gone(tmp_p
     assert run == jobs.get("over").run_id != job.run_id
     running.end_well()
     assert (jobs.get("over").status, status(tracker, run)) == ("Completed", "FINISHED")
+
+
+@pytest.mark.parametrize("its_run_is_gone", [False, True])
+def test_the_trial_that_model_selection_chose_is_the_best_of_job_and_run(tmp_path, tracker, its_run_is_gone):
+    """It may be the default recipe, of which the trial with the best metric was not surely better."""
+    task, job = "object_detection", begin(tmp_path, tracker)
+    trials = [tracker.start_trial(job.run_id, number, {}, None) for number in range(2)]
+    for number, run in enumerate(trials):
+        (job.folder / str(number)).mkdir()
+        write_json(job.folder / str(number) / "tracking.json", {"run_id": run})
+    running.end_well()
+    if its_run_is_gone:
+        tracker._client.delete_run(trials[0])
+    assert job.chosen is None
+    hooks = JobHooks()
+    hooks._tracker, manager = tracker, _create_hook_manager()
+    manager.register(hooks)
+    best = {"job": "night", "trial": 0, "model_name": "yolov5", "metric": 0.8}
+    catalog = DataCatalog({f"{task}.jobs": JobStoreDataset(filepath=str(tmp_path)), "trials": MemoryDataset([0, 1])})
+    select = Node(lambda trials: best, "trials", f"{task}.best_trial", name="select_best_trial")
+    SequentialRunner().run(Pipeline([select]), catalog, manager)
+    assert JobStore(tmp_path).get("night").chosen == 0
+    tags = tracker._client.get_run(job.run_id).data.tags
+    assert tags.get("best_child_run_id") == (None if its_run_is_gone else trials[0])
+    assert (tags["score"], tags["run_algorithm"]) == ("0.8", "yolov5")
+    assert status(tracker, job.run_id) == "FINISHED"
 
 
 def test_what_a_run_left_open_in_a_notebook_is_closed_by_the_next(tmp_path, tracker):

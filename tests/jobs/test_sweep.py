@@ -88,3 +88,15 @@ def test_a_job_of_which_no_trial_came_to_anything_has_failed(opened):
     with_trial(sweep)
     assert "trial 0: Failed: its images are gone" in str(end(sweep, TrainingError))
     assert state(sweep, tracker) == ("Failed", "FAILED")
+
+
+def test_which_trial_is_the_best_is_not_said_before_it_is_chosen(opened):
+    """In AutoMode the trial with the best metric may lose against the default recipe afterwards."""
+    open_again, tracker = opened
+    sweep = open_again()
+    with_trial(sweep, primary_metric=0.82)
+    write_json(sweep.job.folder / "0/tracking.json", {"run_id": "0" * 32})
+    assert [trial.score for trial in sweep.run()] == [0.82]
+    running.end_well()
+    tags = tracker._client.get_run(sweep.job.run_id).data.tags
+    assert not {"best_child_run_id", "score", "run_algorithm"} & set(tags)

@@ -83,6 +83,8 @@ def test_the_run_of_one_trial_names_that_trial_and_the_run_of_the_job_its_best(t
     assert weights("first") == str(job.folder / "0/best.safetensors")
     with pytest.raises(SettingsError, match="2 holds no weights"):
         weights("run2")
+    job.choose(1)  # AutoMode's default recipe, of which the winner was not surely better
+    assert weights("first") == str(job.folder / "1/best.safetensors")
 
 
 def _folder(tmp_path, model_name):

@@ -61,6 +61,9 @@ def _of_run(run: str, jobs: JobStore, tracker: Tracker) -> Path:
 
 
 def _of_job(job: Job) -> Path:
+    """Return the weights of the trial that was chosen as the best; before that, of the best one that is finished."""
+    if job.chosen is not None:
+        return _of_trial(job.folder / str(job.chosen))
     results = [(read_json(path), path.parent) for path in job.folder.glob(f"*/{RESULT}")]
     finished = [(r["primary_metric"], -int(f.name), f) for r, f in results if (f / WEIGHTS).is_file()]
     if not finished:

@@ -17,8 +17,10 @@ from types import FrameType
 from typing import Any
 
 from automl_images.core.errors import Interrupted
+from automl_images.core.files import read_json
 from automl_images.core.tracking import Tracker
 from automl_images.jobs.store import Job, JobStore
+from automl_images.sweep.following import RUN_ID
 from automl_images.training.interruption import SAME_REQUEST
 
 LOG = logging.getLogger(__name__)
@@ -47,6 +49,24 @@ def run_of(job: Job, tracker: Tracker, task: str) -> str:
     if job.run_id is None or not tracker.has_run(job.run_id):
         start(job, tracker, task, job.about.get("training_parameters", {}))
     return str(job.run_id)
+
+
+def choose(jobs: JobStore, best: Mapping[str, Any], tracker: Tracker, task: str) -> None:
+    """Write down which trial was chosen as a job's best: where the job is kept, and in its run (specification D.7).
+
+    Args:
+        jobs: of the task.
+        best: what the stage model_selection made: `job`, `trial`, `model_name` and `metric`.
+        tracker: of runs.
+        task: of the job.
+    """
+    job = jobs.get(best["job"])
+    job.choose(best["trial"])
+    record = job.folder / str(best["trial"]) / RUN_ID
+    child = read_json(record)["run_id"] if record.is_file() else None
+    known = child if child is not None and tracker.has_run(child) else None
+    facts = {"best_child_run_id": known, "score": best["metric"], "run_algorithm": best["model_name"]}
+    tracker.tag(run_of(job, tracker, task), facts)
 
 
 def end_well() -> None:

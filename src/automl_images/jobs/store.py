@@ -1,7 +1,7 @@
 """Jobs on disk: a run with a name, found again by what it was asked to do.
 
 `<folder>/<job>/job.json` says what the job is and how far it came. Owns identity and status only; trials inside the
-job's folder belong to `sweep/`.
+job's folder belong to `sweep/`. `<folder>/<job>/best_trial.json` says which of them was chosen as the best.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ try:
 except ImportError:  # Windows: two runs of one job are then the user's to avoid
     fcntl = None  # type: ignore[assignment]
 
-RECORD, LOCK = "job.json", "lock"
+RECORD, LOCK, CHOICE = "job.json", "lock", "best_trial.json"
 OVER = {"Completed", "Failed"}
 _HELD: dict[Path, IO[str]] = {}
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,254}$")
@@ -93,6 +93,16 @@ class Job:
         """Change the status and write the record."""
         self.status = status
         self.save()
+
+    def choose(self, trial: int) -> None:
+        """Write down which trial is the job's best; a file of its own, as processes hold the record for long."""
+        write_json(self.folder / CHOICE, {"trial": trial})
+
+    @property
+    def chosen(self) -> int | None:
+        """The trial that was chosen as the best; None: none was yet."""
+        path = self.folder / CHOICE
+        return int(read_json(path)["trial"]) if path.is_file() else None
 
 
 class JobStore:

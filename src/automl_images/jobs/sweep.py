@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from automl_images.core.errors import TrainingError
-from automl_images.core.files import fingerprint, read_json
+from automl_images.core.files import fingerprint
 from automl_images.core.tracking import Tracker
 from automl_images.core.types import Table
 from automl_images.data.image_cache import ImageCache
@@ -21,7 +21,6 @@ from automl_images.jobs.trials import Requests, about_job
 from automl_images.sweep.budget import Budget, seconds_used
 from automl_images.sweep.controller import TrialController
 from automl_images.sweep.executors import LocalExecutor, python_command, visible_devices
-from automl_images.sweep.following import RUN_ID
 from automl_images.sweep.policies import AnyPolicyOptions, NoTerminationOptions, build_pruner
 from automl_images.sweep.policies.median_stopping import MedianStoppingOptions
 from automl_images.sweep.samplers import build_sampler, number_of_trials
@@ -86,8 +85,10 @@ class Sweep:
     def run(self) -> list[TrialOutcome]:
         """Run every trial that is not finished yet, and return what came of all.
 
+        Which is the best is for the stage model_selection to say.
+
         Raises:
-            Interrupted: the user stopped the run.
+            Interrupted: the user stopped the run, or its time was used before there was any result.
             TrainingError: no trial came to anything; the message holds the cause of each.
             SettingsError: AutoMode finds nothing that fits into the time.
             JobError: the study cannot be written.
@@ -108,17 +109,11 @@ class Sweep:
             )
             found = controller.run()
             metric = self.requests.task.primary_metric
-            best = best_trial([trial.as_row(metric) for trial in found], metric)  # refuses a sweep without any result
-            self.tracker.tag(str(self.job.run_id), self._facts_of(best, metric))
+            best_trial([trial.as_row(metric) for trial in found], metric)  # refuses a sweep without any result
             return found
         except TrainingError:
             self.job.set_status("Failed")
             raise
-
-    def _facts_of(self, best: Mapping[str, Any], metric: str) -> dict[str, object]:
-        """Return what the job's run is told of its best trial, in the words of the service (specification D.7)."""
-        run = read_json(self.job.folder / str(best["trial"]) / RUN_ID)["run_id"]
-        return {"best_child_run_id": run, "score": best[metric], "run_algorithm": best["model_name"]}
 
     def _manual(self) -> Search:
         options, space = self.options, self.options.space
