@@ -14,11 +14,14 @@ from kedro.runner import SequentialRunner
 
 from automl_images.core.errors import Interrupted, ParityError, TrainingError
 from automl_images.core.files import write_json
+from automl_images.core.tracking import NullTracker
 from automl_images.datasets.jobs import JobStoreDataset
 from automl_images.hooks import JobHooks
 from automl_images.integrations.mlflow import MLflowTracker
 from automl_images.jobs import running
 from automl_images.jobs.store import JobStore
+from automl_images.sweep import patience
+from automl_images.sweep.patience import Patience
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +33,26 @@ def begin(tmp_path, tracker, name="night"):
     job, _ = JobStore(tmp_path).open("a", name, {})
     running.start(job, tracker, "object_detection", {"model_name": "yolov5"})
     return job
+
+
+class SilentTracker(NullTracker):
+    """One whose server is away."""
+
+    def end(self, run_id, status):
+        def refused():
+            raise ConnectionError("nobody there")
+
+        Patience("the server", is_outage=lambda error: isinstance(error, ConnectionError))(refused)
+
+
+def test_after_an_error_a_silent_server_is_not_waited_for_long(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(patience, "ENDING_PATIENCE", 1.0)
+    begin(tmp_path, SilentTracker())
+    begin(tmp_path, SilentTracker(), "day")
+    with pytest.raises(ParityError), running.ending():
+        raise ParityError("x")
+    assert {JobStore(tmp_path).get(name).status for name in ("night", "day")} == {"Canceled"}
+    assert caplog.text.count("that it ended could not be written down (no answer within 1 seconds)") == 2
 
 
 def status(tracker, run_id):

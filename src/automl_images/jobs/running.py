@@ -20,6 +20,7 @@ from automl_images.core.errors import Interrupted
 from automl_images.core.files import read_json
 from automl_images.core.tracking import Tracker
 from automl_images.jobs.store import Job, JobStore
+from automl_images.sweep import patience
 from automl_images.sweep.following import RUN_ID
 from automl_images.training.interruption import SAME_REQUEST
 
@@ -80,16 +81,20 @@ def end_well() -> None:
 def end_with(error: BaseException) -> None:
     """Close the runs after an error, and mark the jobs as canceled, which go on; those marked as failed do not."""
     status = "Canceled" if isinstance(error, Interrupted | KeyboardInterrupt) else "Failed"
-    while _OPEN:
-        job, tracker = _OPEN.popitem()[1]
+    with patience.no_longer_than(patience.ENDING_PATIENCE):
+        while _OPEN:
+            _end(*_OPEN.popitem()[1], status)
+
+
+def _end(job: Job, tracker: Tracker, status: str) -> None:
+    try:
         try:
-            try:
-                job.set_status("Failed" if job.status == "Failed" else "Canceled")
-            finally:
-                if job.run_id is not None:
-                    tracker.end(job.run_id, status)
-        except Exception as second:  # noqa: BLE001  (the first error is the one to tell)
-            LOG.warning(f"Job {job.name}: that it ended could not be written down ({second}).")
+            job.set_status("Failed" if job.status == "Failed" else "Canceled")
+        finally:
+            if job.run_id is not None:
+                tracker.end(job.run_id, status)
+    except Exception as second:  # noqa: BLE001  (the first error is the one to tell)
+        LOG.warning(f"Job {job.name}: that it ended could not be written down ({second}).")
 
 
 @contextlib.contextmanager

@@ -26,6 +26,8 @@ PATIENCE = 300.0
 """Seconds without an answer after which the run gives up; its state is in the trials' folders."""
 OPENING_PATIENCE = 30.0
 """The same at the start: a person waits, and a wrong address is likelier than an outage."""
+ENDING_PATIENCE = 15.0
+"""The same after an error or Ctrl-C, for all that is still to be written down together."""
 
 
 def is_outage_of_database(error: BaseException) -> bool:
@@ -92,6 +94,23 @@ def meanwhile(call: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         _CALLS.remove(call)
+
+
+@contextlib.contextmanager
+def no_longer_than(seconds: float) -> Iterator[None]:
+    """Let whoever waits inside give up so many seconds from now.
+
+    Raises:
+        JobError: somebody waited then.
+    """
+    end = time.monotonic() + seconds
+
+    def give_up() -> None:
+        if time.monotonic() > end:
+            raise JobError(f"no answer within {seconds:.0f} seconds")
+
+    with meanwhile(give_up):
+        yield
 
 
 def _pause(seconds: float) -> None:
