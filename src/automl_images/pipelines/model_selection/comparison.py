@@ -121,7 +121,7 @@ def _sentence(found: Mapping[str, Any], challenger: TrialRow, default: TrialRow,
     measure, new, old = found["metric"].replace("_", " "), _named(challenger), _named(default)
     many = f", as the best of {found['challengers']}" if found["challengers"] > 1 else ""
     numbers = (
-        f"{found['difference']:.4f} ({100 * found['confidence']:.0f} % interval {found['low']:.4f} to "
+        f"{found['difference']:.4f} ({100 * found['confidence']:.4g} % interval {found['low']:.4f} to "
         f"{found['high']:.4f}{many}, {images} validation images)"
     )
     if found["kept"] == CHALLENGER:
