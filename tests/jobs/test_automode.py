@@ -1,11 +1,12 @@
-"""Which recipes AutoMode begins with, given what the job fixes and which weights are here."""
+"""Which recipes AutoMode begins with, given what the job fixes and which weights are here; jobs with larger limits."""
 
 import pytest
 
 from automl_images.core.types import Table
 from automl_images.jobs import automode, trials
-from automl_images.jobs.automode import recipes_for
+from automl_images.jobs.automode import recipes_for, suiting
 from automl_images.jobs.options import parse_job_options
+from automl_images.sweep.automode.portfolio import DataFacts, Recipe
 from automl_images.sweep.automode.probe import Probe
 from automl_images.sweep.samplers.portfolio import PortfolioSampler
 from automl_images.sweep.study import JobStudy
@@ -57,15 +58,13 @@ def test_what_the_job_fixes_holds(fixed, expected):
     assert found[0].hyperparameters.keys() <= {"model_name", "learning_rate"}
 
 
-def plan_of(tmp_path, monkeypatch, seconds=3600.0, **training_parameters):
-    """Return the plan of a job whose probes cost nothing, and the configurations of its first trials."""
-    monkeypatch.setattr(automode, "run_probe", lambda *given: (Probe(0.01, 0.01, 1.0, 2**30, True), ""))
-    block = {"task": TASK, "limits": {"max_trials": 4}, "training_parameters": training_parameters}
+def requests_of(tmp_path, limits, **training_parameters):
+    block = {"task": TASK, "limits": limits, "training_parameters": training_parameters}
     options = parse_job_options(TASK, {**block, "source": {"path": "x"}})
     rows = [{"image_url": str(i), "label": "ab"[i % 2]} for i in range(20)]
     for name in ("training", "validation"):
-        (tmp_path / name).mkdir()
-    requests = trials.Requests(
+        (tmp_path / name).mkdir(exist_ok=True)
+    return trials.Requests(
         options,
         get_task(TASK),
         Table(rows, tmp_path / "training"),
@@ -73,8 +72,26 @@ def plan_of(tmp_path, monkeypatch, seconds=3600.0, **training_parameters):
         {},
         lambda model_name, values: dict(values),
     )
-    recipes = recipes_for(options, get_task(TASK), PORTFOLIO)
-    plan = automode.plan_automode(tmp_path, requests, recipes, 1, seconds)
+
+
+def planned(tmp_path, monkeypatch, limits, seconds, ended=(), portfolio=PORTFOLIO, **training_parameters):
+    """Return the plan of a job whose probes cost nothing, and the environments of the probes."""
+    seen = []
+
+    def probe(place, command, environment, limit):
+        seen.append(environment)
+        return Probe(0.01, 0.01, 1.0, 2**30, True), ""
+
+    monkeypatch.setattr(automode, "run_probe", probe)
+    requests = requests_of(tmp_path, limits, **training_parameters)
+    recipes = recipes_for(requests.options, get_task(TASK), portfolio)
+    return automode.plan_automode(tmp_path, requests, recipes, seconds, lambda: list(ended)), seen
+
+
+def plan_of(tmp_path, monkeypatch, seconds=3600.0, **training_parameters):
+    """Return the plan of a job whose probes cost nothing, and the configurations of its first trials."""
+    requests = requests_of(tmp_path, {"max_trials": 4}, **training_parameters)
+    plan, _ = planned(tmp_path, monkeypatch, {"max_trials": 4}, seconds, **training_parameters)
     study = JobStudy(tmp_path, "job", None, PortfolioSampler(plan.space(), plan.starts(), 0))
     asked = [study.ask(plan.space().suggest).configuration for _ in range(plan.most_trials(4))]
     study.close()
@@ -115,3 +132,55 @@ def test_what_the_default_leaves_no_time_for_is_not_probed(tmp_path, monkeypatch
     assert 0 < default.epochs < default.epochs_asked
     assert others
     assert {other.reason for other in others} == {"the default recipe leaves no time"}
+
+
+def test_recipes_are_for_hardware_and_data_and_the_default_is_for_all():
+    large, cpu = {"hardware": ["large_gpu"]}, {"hardware": ["cpu", "small_gpu"]}
+    many = {"when": {"images_from": 1000}}
+    given = {"default": large | many, "large": large, "cpu": cpu, "many": many, "both": cpu | many, "all": {}}
+    recipes = [Recipe(name=name, hyperparameters={"model_name": LITE}, **values) for name, values in given.items()]
+
+    def names(images, hardware):
+        return [[r.name for r in found] for found in suiting(recipes, DataFacts(images, 20, 4), hardware)]
+
+    assert names(100, "cpu") == [["default", "cpu", "all"], ["large", "many", "both"]]
+    assert names(1000, "cpu") == [["default", "cpu", "many", "both", "all"], ["large"]]
+    assert names(1000, "large_gpu") == [["default", "large", "many", "all"], ["cpu", "both"]]
+
+
+def test_recipes_for_other_data_are_told_and_not_tried(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    for_many = {**PORTFOLIO[TASK][0], "when": {"images_from": 1000}}
+    plan, _ = planned(tmp_path, monkeypatch, {"max_trials": 4}, 3600.0, portfolio={TASK: [for_many]}, model_name=LITE)
+    assert [recipe.name for recipe in plan.recipes] == ["default"]
+    assert "AutoMode: for other data or hardware: lite." in caplog.text
+
+
+def test_with_larger_limits_what_was_left_out_is_probed_where_it_must_be_and_tried_after_the_trials_made(
+    tmp_path, monkeypatch, caplog
+):
+    caplog.set_level("INFO")
+    limits = {"max_trials": 4, "timeout_minutes": 1}
+    first, probes = planned(tmp_path, monkeypatch, limits, 2.0, model_name=LITE)
+    assert [(r.epochs > 0, r.trial) for r in first.recipes] == [(True, 0), (False, None), (False, None)]
+    assert len(probes) == 1
+    again, probes = planned(tmp_path, monkeypatch, limits, 3600.0, [True], model_name=LITE)
+    assert (again, probes) == (first, [])
+    raised = {"max_trials": 4, "timeout_minutes": 60}
+    caplog.clear()
+    later, probes = planned(tmp_path, monkeypatch, raised, 3500.0, [True, True], model_name=LITE)
+    assert [(r.name, r.trial, r.reason) for r in later.recipes[1:]] == [("lite", 2, ""), ("decayed", 3, "")]
+    assert len(probes) == 2
+    assert later.budget_seconds == pytest.approx(first.budget_seconds + 59 * 60)
+    assert "AutoMode, as limits were raised: decayed: efficientnet_lite0, 0.4 s an epoch" in caplog.text
+    assert planned(tmp_path, monkeypatch, raised, 3000.0, [True] * 3, model_name=LITE) == (later, [])
+
+
+@pytest.mark.parametrize(("fixed", "cores"), [({}, 16 // 8), ({"learning_rate": 0.01, "weight_decay": 0}, 16 // 2)])
+def test_a_probe_has_the_cores_that_a_trial_will_have(tmp_path, monkeypatch, fixed, cores):
+    """Nothing to search: one trial a recipe, of which two agree with what is fixed."""
+    monkeypatch.setenv("AUTOML_IMAGES_CORES", "16")
+    limits = {"max_trials": 20, "max_concurrent_trials": 8}
+    plan, probes = planned(tmp_path, monkeypatch, limits, 3600.0, model_name=LITE, **fixed)
+    assert {environment["OMP_NUM_THREADS"] for environment in probes} == {str(cores)}
+    assert plan.most_trials(20) == (2 if fixed else 20)

@@ -1,4 +1,4 @@
-"""How a job's sweep ends, and what goes on; no trial is trained here."""
+"""What a job hands to the controller of its trials, how its sweep ends, and what goes on; no trial is trained here."""
 
 import pytest
 
@@ -9,10 +9,12 @@ from automl_images.core.types import Table
 from automl_images.integrations.mlflow import MLflowTracker
 from automl_images.jobs import running
 from automl_images.jobs.options import parse_job_options
-from automl_images.jobs.store import JobStore
-from automl_images.jobs.sweep import open_sweep
+from automl_images.jobs.store import Job, JobStore
+from automl_images.jobs.sweep import Sweep, open_sweep
+from automl_images.jobs.trials import Requests
 from automl_images.sweep.budget import CANCEL
 from automl_images.sweep.study import JobStudy
+from automl_images.tasks import get_task
 
 TASK, MODEL = "image_classification", "efficientnet_lite0"
 
@@ -100,3 +102,27 @@ def test_which_trial_is_the_best_is_not_said_before_it_is_chosen(opened):
     running.end_well()
     tags = tracker._client.get_run(sweep.job.run_id).data.tags
     assert not {"best_child_run_id", "score", "run_algorithm"} & set(tags)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "trials", "slots"),
+    [("grid", 2, 2), ("random", 20, 8)],
+)
+def test_cores_are_divided_between_trials_that_are_made(tmp_path, monkeypatch, algorithm, trials, slots):
+    monkeypatch.setenv("AUTOML_IMAGES_CORES", "16")
+    table = Table([{"image_url": "0", "label": "a"}], tmp_path)
+    block = {
+        "source": {"path": "x"},
+        "limits": {"max_trials": 20, "max_concurrent_trials": 8, "image_cache_gigabytes": 0},
+        "training_parameters": {"model_name": "efficientnet_lite0"},
+        "search_space": [{"learning_rate": "choice(0.001, 0.01)"}],
+        "sweep": {"sampling_algorithm": algorithm},
+    }
+    options = parse_job_options(TASK, {"task": TASK, **block})
+    requests = Requests(options, get_task(TASK), table, table, {}, lambda model_name, values: dict(values))
+    job = Job("job", tmp_path, "Running", "f" * 64, None, {}, 0.0)
+    sweep = Sweep(job, "", requests, options, None, None, None)
+    search = sweep._manual()
+    executor = sweep._executor(search.trials)
+    assert (search.trials, executor.slots) == (trials, slots)
+    assert executor.environment["OMP_NUM_THREADS"] == str(16 // slots)

@@ -12,12 +12,13 @@ from fake_trials import sweep
 
 from automl_images.core.errors import SettingsError
 from automl_images.core.events import EventLog
-from automl_images.sweep.automode.plan import AutoModePlan, Candidate, make_plan
+from automl_images.sweep.automode.deciding import Candidate, extend_plan, make_plan
+from automl_images.sweep.automode.plan import AutoModePlan
 from automl_images.sweep.automode.portfolio import Conditions, DataFacts, parse_portfolio
 from automl_images.sweep.automode.probe import Probe, run_probe
 from automl_images.sweep.budget import seconds_used
 from automl_images.sweep.samplers.portfolio import PortfolioSampler
-from automl_images.sweep.study import JobStudy
+from automl_images.sweep.study import JobStudy, ended_trials
 from automl_images.sweep.trials import EVENTS
 
 FACTS = DataFacts(training_images=100, validation_images=20, classes=4, image_side=640, object_side=30)
@@ -252,7 +253,7 @@ def test_a_recipe_that_does_not_fit_any_more_is_not_drawn_though_it_is_the_best(
     plan = make_plan([candidate("default"), candidate("slow", 0.2, rate=0.0005)], FACTS, 10, 1, None)
     assert [round(recipe.least_seconds, 1) for recipe in plan.tried] == [60.9, 116.1]  # 1.15 * (5 + 4 epochs)
     space, left = plan.space(), [1000.0]
-    sampler = PortfolioSampler(space, plan.starts(), 0, lambda index: plan.tried[index].least_seconds <= left[0])
+    sampler = PortfolioSampler(space, plan.starts(), 0, lambda index: plan.is_open(index, left[0]))
     study = JobStudy(tmp_path, "job", None, sampler)
     drawn = []
     for number in range(8):
@@ -271,3 +272,105 @@ def test_optuna_knows_the_parameters_by_their_names(tmp_path):
     [trial] = study._study.trials
     assert set(trial.params) == {"search_space", "learning_rate"}
     assert isinstance(trial.distributions["learning_rate"], optuna.distributions.FloatDistribution)
+
+
+def ask(folder, plan, trials):
+    """Go on with the study until it has so many trials; return all configurations, and whether each trial ended."""
+    space = plan.space()
+    sampler = PortfolioSampler(space, plan.starts(), 0, lambda branch: plan.is_open(branch, 1e6))
+    study = JobStudy(folder, "job", None, sampler)
+    while (made := len(study.asked())) < trials:
+        study.tell(study.ask(space.suggest).number, "Completed", 0.5 + made / 100, "")
+    found = [asked.configuration for asked in study.asked()]
+    study.close()
+    return found, ended_trials(folder, "job", None)
+
+
+def made_by(plan, configuration):
+    return [recipe.name for recipe in plan.recipes if recipe.leads_to(configuration)]
+
+
+def test_recipes_that_max_trials_left_out_come_next_once_it_is_raised(tmp_path):
+    given = [candidate(name, rate=rate) for name, rate in (("default", 0.002), ("a", 0.001), ("bb", 0.0005))]
+    plan = make_plan(given, FACTS, 2, 1, 1000, timeout_minutes=20)
+    before, ended = ask(tmp_path, plan, 2)
+    plan = AutoModePlan.from_dict(plan.as_dict())
+    assert plan.is_for_less(20, 20)
+    raised = extend_plan(plan, 20, 20, 1, 700, ended)
+    assert [(r.name, r.epochs, r.trial) for r in raised.recipes] == [("default", 10, 0), ("a", 10, 1), ("bb", 10, 2)]
+    assert [raised.name_of(n) for n in range(4)] == ["default", "a", "bb", "search"]
+    found, _ = ask(tmp_path, raised, 5)
+    assert found[:2] == before
+    assert found[2]["learning_rate"] == pytest.approx(0.0005)
+    assert made_by(raised, found[2]) == ["bb"]
+    assert not raised.is_for_less(20, 20)
+    assert AutoModePlan.from_dict(raised.as_dict()) == raised
+
+
+def test_recipes_that_a_limit_of_time_left_out_follow_the_trials_that_were_made_once_it_is_raised(tmp_path):
+    given = [candidate("default", rate=0.002), candidate("huge", 1), candidate("a", problem="no weights")]
+    plan = make_plan(given, FACTS, 20, 1, 400, timeout_minutes=10)
+    assert [(r.epochs, r.in_space) for r in plan.recipes] == [(10, True), (0, True), (0, False)]
+    before, ended = ask(tmp_path, plan, 4)
+    assert {name for c in before for name in made_by(plan, c)} == {"default"}  # what is left out is never drawn
+    raised = extend_plan(plan, 20, 110, 1, 3000, ended)
+    assert [raised.name_of(n) for n in range(6)] == ["default", "search", "search", "search", "huge", "search"]
+    assert raised.budget_seconds == 400 + 6000
+    found, _ = ask(tmp_path, raised, 12)
+    assert found[:4] == before
+    assert (made_by(raised, found[4]), found[4]["learning_rate"]) == (["huge"], pytest.approx(0.001))
+    assert "huge" in {name for c in found[5:] for name in made_by(raised, c)}  # it was the best: scores rise
+
+
+def test_with_nothing_to_search_a_raised_limit_still_brings_the_recipes_that_were_left_out():
+    given = [dataclasses.replace(candidate(name), search={}) for name in ("default", "a", "bb", "ccc")]
+    plan = make_plan(given, FACTS, 2, 1, None, timeout_minutes=20)
+    assert plan.most_trials(20) == 2
+    assert extend_plan(plan, 20, 20, 1, 1e6, [True, True]).most_trials(20) == 4
+    assert extend_plan(plan, 3, 20, 1, 1e6, [True, True]).recipes[3].reason == "max_trials is 3"
+
+
+def test_what_is_planned_and_not_over_keeps_its_time_when_limits_are_raised():
+    given = [candidate("default"), candidate("a"), candidate("bb")]
+    plan = make_plan(given, FACTS, 2, 1, 1000, timeout_minutes=20)  # a trial takes 1.15 * 125 s
+    epochs = [extend_plan(plan, 9, 20, 1, 300, over).recipes[2].epochs for over in ([True, True], [True, False], [])]
+    assert epochs == [10, 10, 0]
+    late = extend_plan(plan, 9, 20, 1, 300, [True, False]).recipes[2]
+    assert late.trial == 2
+    assert extend_plan(plan, 9, 20, 1, 300, [True] * 5).recipes[2].trial == 5
+
+
+def test_the_shortest_trial_follows_a_raised_limit_of_time():
+    plan = make_plan([candidate("default")], FACTS, 10, 1, 3, timeout_minutes=1)
+    assert plan.least_seconds() == 1.5
+    assert extend_plan(plan, 10, 11, 1, 600, []).least_seconds() == pytest.approx(1.15 * (5 + 12))
+
+
+def test_smaller_limits_are_no_reason_to_plan_again():
+    plan = make_plan([candidate("default")], FACTS, 10, 1, 600, timeout_minutes=10)
+    assert [plan.is_for_less(*limits) for limits in ((10, 10), (9, 9), (11, 9), (9, 11))] == [False, False, True, True]
+    assert extend_plan(plan, 11, 9, 1, 100, []).timeout_minutes == 10
+
+
+def test_a_plan_of_an_older_version_keeps_its_trials_and_its_space():
+    plan = make_plan([candidate("default"), candidate("huge", 5), candidate("a")], FACTS, 5, 1, 400)
+    older = plan.as_dict()
+    for recipe in older["recipes"]:
+        del recipe["in_space"], recipe["trial"]
+    del older["max_trials"], older["timeout_minutes"]
+    found = AutoModePlan.from_dict(older)
+    assert [found.name_of(n) for n in range(3)] == ["default", "a", "search"]
+    assert len(found.space().branches) == 2
+    assert not found.is_for_less(1000, 86400)
+
+
+def test_where_no_recipe_fits_any_more_only_those_that_are_tried_may_be_drawn():
+    plan = make_plan([candidate("default"), candidate("huge", 5), candidate("slow", 0.2)], FACTS, 5, 1, 500)
+    assert [plan.is_open(branch, 1000) for branch in range(3)] == [True, False, True]
+    assert [plan.is_open(branch, 100) for branch in range(3)] == [True, False, False]
+    assert [plan.is_open(branch, 1) for branch in range(3)] == [True, False, True]
+
+
+def test_what_is_left_out_does_not_follow_from_how_a_note_begins():
+    odd = Candidate("default", {"model_name": "m"}, {}, 10, None, note="needs more than 9 seconds for a few steps")
+    assert make_plan([odd], FACTS, 5, 1, 600).tried[0].epochs == 10

@@ -18,7 +18,7 @@ from automl_images.core.errors import BusyError, Interrupted, JobError
 from automl_images.sweep import patience
 from automl_images.sweep import study as study_module
 from automl_images.sweep.patience import Patience
-from automl_images.sweep.study import STUDY_FILE, Holder, JobStudy
+from automl_images.sweep.study import STUDY_FILE, Holder, JobStudy, ended_trials
 
 
 @pytest.mark.parametrize("seconds", [3, pytest.param(30, marks=pytest.mark.slow)])
@@ -189,3 +189,16 @@ def test_of_two_that_begin_at_the_same_moment_one_holds(tmp_path, monkeypatch):
     with pytest.raises(BusyError, match=r"taken over by process .* on b"):
         Holder(study._study, "job", study._patiently, is_shared=True)
     found[0].beat()
+
+
+def test_which_trials_ended_is_known_without_holding_the_study(tmp_path):
+    assert ended_trials(tmp_path, "job", None) == []
+    assert not list(tmp_path.iterdir())
+    study = JobStudy(tmp_path, "job", None)
+    for status, value in (("Completed", 0.5), ("Failed", None), ("Canceled", 0.2)):
+        study.tell(study.ask(lambda trial: {}).number, status, value, "")
+    study.ask(lambda trial: {})
+    assert ended_trials(tmp_path, "job", None) == [True, True, True, False]
+    assert ended_trials(tmp_path, "another", None) == []
+    study.beat()
+    study.close()

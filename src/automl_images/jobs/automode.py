@@ -5,11 +5,12 @@ What is decided from the probes stands in `sweep/automode/`; here it meets tasks
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ from automl_images.core.files import fingerprint, read_json, write_json
 from automl_images.core.hyperparameters import canonical
 from automl_images.core.types import Table
 from automl_images.data.summary import summarise
-from automl_images.jobs.options import JobOptions
+from automl_images.jobs.options import JobOptions, LimitOptions
 from automl_images.jobs.trials import Requests, configuration
 from automl_images.models.entries.entry import MODELS
 from automl_images.models.weights import may_be_had
-from automl_images.sweep.automode.plan import AutoModePlan, Candidate, make_plan, predicted
+from automl_images.sweep.automode.deciding import Candidate, extend_plan, make_plan, with_costs
+from automl_images.sweep.automode.plan import AutoModePlan, PlannedRecipe, predicted
 from automl_images.sweep.automode.portfolio import DataFacts, Hardware, Recipe, hardware_class, parse_portfolio
 from automl_images.sweep.automode.probe import Probe, run_probe
 from automl_images.sweep.budget import PROBED
@@ -94,34 +96,40 @@ def data_facts(training: Table, validation: Table, kind: str) -> DataFacts:
 
 
 def plan_automode(
-    folder: Path, requests: Requests, recipes: Sequence[Recipe], slots: int, seconds_left: float
+    folder: Path,
+    requests: Requests,
+    recipes: Sequence[Recipe],
+    seconds_left: float,
+    ended: Callable[[], Sequence[bool]] = tuple,
 ) -> AutoModePlan:
-    """Return the plan of a job: the one it has, else a new one after probing every distinct model.
+    """Return the plan of a job: a new one after probing every distinct model, or the one it has.
+
+    Where the job's limits were raised since, what the plan left out is looked at again.
 
     Args:
         folder: of the job.
         requests: makes the requests of trials.
         recipes: the default first.
-        slots: trials at once.
         seconds_left: of the job.
+        ended: tells for each trial that was asked for, in the order of numbers, whether it ended.
 
     Raises:
         SettingsError: no recipe can be tried.
     """
     if (folder / PLAN).is_file():
-        return AutoModePlan.from_dict(read_json(folder / PLAN))
+        return _taken_up(folder, requests, seconds_left, ended)
     facts = data_facts(requests.training, requests.validation, requests.task.label_kind)
     suited, others = suiting(recipes, facts, hardware_class())
     LOG.info("AutoMode: %s; %d recipes to look at, one probe a model.", _words(facts), len(suited))
     if others:
         LOG.info("AutoMode: for other data or hardware: %s.", ", ".join(recipe.name for recipe in others))
-    begun = time.monotonic()
-    candidates = list(_candidates(folder, requests, suited, facts, slots, seconds_left))
-    probing = time.monotonic() - begun
-    EventLog(folder / EVENTS).write(PROBED, elapsed=round(probing, 2))
-    trials, memory = requests.options.limits.max_trials, _memory_of_a_trial(slots)
-    minutes = _fixed(requests.options).get("max_training_minutes")
-    plan = make_plan(candidates, facts, trials, slots, seconds_left - probing, memory, minutes)
+    begun, limits = time.monotonic(), requests.options.limits
+    configured = list(_configured(requests, suited))
+    slots = _slots(limits, [candidate for candidate in configured if not candidate.problem])
+    candidates = list(_probed(folder, requests, configured, facts, slots, seconds_left))
+    seconds_left -= _note_probing(folder, begun)
+    minutes, memory = _fixed(requests.options).get("max_training_minutes"), _memory_of_a_trial(slots)
+    plan = make_plan(candidates, facts, limits.max_trials, slots, seconds_left, memory, minutes, limits.timeout_minutes)
     for line in plan.table():
         LOG.info("AutoMode: %s", line)
     if not plan.tried:
@@ -130,8 +138,7 @@ def plan_automode(
             + "\n  ".join(plan.table())
             + "\nChoose another model_name, or raise limits.timeout_minutes."
         )
-    write_json(folder / PLAN, plan.as_dict())
-    shutil.rmtree(folder / PROBES, ignore_errors=True)
+    _keep(folder, plan)
     return plan
 
 
@@ -147,21 +154,53 @@ def considered(folder: Path) -> list[dict[str, Any]] | None:
     return [recipe.as_row() for recipe in AutoModePlan.from_dict(read_json(folder / PLAN)).recipes]
 
 
-def _candidates(
-    folder: Path,
-    requests: Requests,
-    recipes: Sequence[Recipe],
-    facts: DataFacts,
-    slots: int,
-    seconds_left: float,
-) -> Iterator[Candidate]:
-    """Yield every recipe with what its model costs; equal configurations are looked at once.
+def _taken_up(
+    folder: Path, requests: Requests, seconds_left: float, ended: Callable[[], Sequence[bool]]
+) -> AutoModePlan:
+    """Return the plan that the job has; after its limits were raised, with what was left out decided about again."""
+    plan, limits = AutoModePlan.from_dict(read_json(folder / PLAN)), requests.options.limits
+    if not plan.is_for_less(limits.max_trials, limits.timeout_minutes):
+        return plan
+    begun, slots = time.monotonic(), _slots(limits, plan.branches)
+    left_out = [recipe for recipe in plan.branches if recipe.trial is None]
+    if unknown := [recipe for recipe in left_out if recipe.seconds_per_epoch is None]:
+        facts = data_facts(requests.training, requests.validation, requests.task.label_kind)
+        again = [Candidate(r.name, r.configuration, r.search, r.epochs_asked, None) for r in unknown]
+        probed = _probed(folder, requests, again, facts, slots, seconds_left)
+        plan = with_costs(plan, list(probed), facts)
+        seconds_left -= _note_probing(folder, begun)
+    plan = extend_plan(
+        plan, limits.max_trials, limits.timeout_minutes, slots, seconds_left, ended(), _memory_of_a_trial(slots)
+    )
+    names = {recipe.name for recipe in left_out}
+    for line, recipe in zip(plan.table(), plan.recipes, strict=True):
+        if recipe.name in names:
+            LOG.info("AutoMode, as limits were raised: %s", line)
+    _keep(folder, plan)
+    return plan
 
-    What the default recipe leaves no time for is not probed.
-    """
+
+def _keep(folder: Path, plan: AutoModePlan) -> None:
+    write_json(folder / PLAN, plan.as_dict())
+    shutil.rmtree(folder / PROBES, ignore_errors=True)
+
+
+def _note_probing(folder: Path, begun: float) -> float:
+    """Return the seconds since probing began, which count as work of the job."""
+    probing = time.monotonic() - begun
+    EventLog(folder / EVENTS).write(PROBED, elapsed=round(probing, 2))
+    return probing
+
+
+def _slots(limits: LimitOptions, recipes: Sequence[Candidate | PlannedRecipe]) -> int:
+    """Return how many trials there will be at once, at most: with nothing to search no more than recipes."""
+    most = limits.max_trials if any(recipe.search for recipe in recipes) else min(limits.max_trials, len(recipes))
+    return max(1, min(limits.max_concurrent_trials, most))
+
+
+def _configured(requests: Requests, recipes: Sequence[Recipe]) -> Iterator[Candidate]:
+    """Yield every recipe with its values and its search, not yet probed; equal configurations are looked at once."""
     seen = set()
-    environment = environment_for_trial(cores_per_trial(slots))
-    end = time.monotonic() + seconds_left
     for recipe in recipes:
         values = dict(recipe.hyperparameters)
         try:
@@ -173,20 +212,35 @@ def _candidates(
         if identity in seen:
             continue
         seen.add(identity)
-        epochs = int(request.hyperparameters["number_of_epochs"])
-        is_default, left, probe = recipe.name == DEFAULT_RECIPE, end - time.monotonic(), None
-        problem = "" if is_default else _without_weights(request.model_name)
-        if not problem and left <= 0:
-            problem = "the default recipe leaves no time"
-        if not problem:
-            limit = min(PROBE_SECONDS, (DEFAULT_PROBE_SHARE if is_default else PROBE_SHARE) * left)
-            probe, problem = _probe(folder / PROBES, request, environment, limit)
-        if is_default and probe is not None and slots == 1:
-            end -= predicted(probe.startup_seconds, probe.seconds_per_epoch(facts), epochs)
         search = recipe.search or _around(_open(request.hyperparameters, _fixed(requests.options)))
         values |= {name: request.hyperparameters[name] for name in search}
-        why_not = "" if is_default else problem  # the default is tried whatever its probe says
-        yield Candidate(recipe.name, values, search, epochs, probe, why_not, note=problem)
+        problem = "" if recipe.name == DEFAULT_RECIPE else _without_weights(request.model_name)
+        yield Candidate(recipe.name, values, search, int(request.hyperparameters["number_of_epochs"]), None, problem)
+
+
+def _probed(
+    folder: Path,
+    requests: Requests,
+    candidates: Sequence[Candidate],
+    facts: DataFacts,
+    slots: int,
+    seconds_left: float,
+) -> Iterator[Candidate]:
+    """Yield the candidates with what their models cost. What the default recipe leaves no time for is not probed."""
+    environment = environment_for_trial(cores_per_trial(slots))
+    end = time.monotonic() + seconds_left
+    for candidate in candidates:
+        is_default, left, probe = candidate.name == DEFAULT_RECIPE, end - time.monotonic(), None
+        if candidate.problem:
+            yield candidate
+            continue
+        note = "" if left > 0 else "the default recipe leaves no time"
+        if not note:
+            limit = min(PROBE_SECONDS, (DEFAULT_PROBE_SHARE if is_default else PROBE_SHARE) * left)
+            probe, note = _probe(folder / PROBES, requests(0, candidate.configuration), environment, limit)
+        if is_default and probe is not None and slots == 1:
+            end -= predicted(probe.startup_seconds, probe.seconds_per_epoch(facts), candidate.epochs)
+        yield dataclasses.replace(candidate, probe=probe, note=note)
 
 
 def _probe(

@@ -26,7 +26,7 @@ from automl_images.sweep.policies.median_stopping import MedianStoppingOptions
 from automl_images.sweep.samplers import build_sampler, number_of_trials
 from automl_images.sweep.samplers.portfolio import PortfolioSampler
 from automl_images.sweep.selection import best_trial
-from automl_images.sweep.study import JobStudy
+from automl_images.sweep.study import JobStudy, ended_trials
 from automl_images.sweep.trials import TrialOutcome
 from automl_images.tasks import get_task
 from automl_images.training.threads import cores_per_trial, environment_for_trial
@@ -95,14 +95,15 @@ class Sweep:
         """
         try:
             search = self._automode() if self.options.is_automode else self._manual()
-            name = f"{self.options.task}.{self.job.name}.{self.job.fingerprint[:12]}"
-            study = JobStudy(self.job.folder, name, self.study_storage, search.sampler, build_pruner(search.policy))
+            study = JobStudy(
+                self.job.folder, self._study_name, self.study_storage, search.sampler, build_pruner(search.policy)
+            )
             controller = TrialController(
                 self.job.folder,
                 study,
                 search.propose,
                 search.requests,
-                self._executor(),
+                self._executor(search.trials),
                 self.tracker,
                 str(self.job.run_id),
                 self._budget(search),
@@ -127,18 +128,18 @@ class Sweep:
 
     def _automode(self) -> Search:
         recipes = recipes_for(self.options, self.requests.task, self.portfolio)
-        plan = plan_automode(self.job.folder, self.requests, recipes, self._slots, self._seconds_left())
+        plan = plan_automode(self.job.folder, self.requests, recipes, self._seconds_left(), self._ended)
         space = plan.space()
 
         def propose(trial: optuna.Trial, seconds_left: float | None) -> dict[str, Any]:
             chosen = space.suggest(trial)
             return {**chosen, "max_training_minutes": plan.minutes_for(chosen, seconds_left)}
 
-        def fits(branch: int) -> bool:
-            return plan.tried[branch].least_seconds <= self._seconds_left()
+        def is_open(branch: int) -> bool:
+            return plan.is_open(branch, self._seconds_left())
 
         return Search(
-            PortfolioSampler(space, plan.starts(), self.options.random_seed, fits),
+            PortfolioSampler(space, plan.starts(), self.options.random_seed, is_open),
             MedianStoppingOptions(delay_evaluation=AUTOMODE_DELAY),
             propose,
             dataclasses.replace(self.requests, recipe_of=plan.name_of),
@@ -147,16 +148,20 @@ class Sweep:
         )
 
     @property
-    def _slots(self) -> int:
-        limits = self.options.limits
-        return min(limits.max_concurrent_trials, limits.max_trials)
+    def _study_name(self) -> str:
+        return f"{self.options.task}.{self.job.name}.{self.job.fingerprint[:12]}"
+
+    def _ended(self) -> list[bool]:
+        return ended_trials(self.job.folder, self._study_name, self.study_storage)
 
     def _seconds_left(self) -> float:
         return 60.0 * self.options.limits.timeout_minutes - seconds_used(self.job.folder)
 
-    def _executor(self) -> LocalExecutor:
-        environment = environment_for_trial(cores_per_trial(self._slots)) | self._image_cache()
-        return LocalExecutor(self._slots, python_command(PROGRAM), environment, visible_devices(), takes_spares=True)
+    def _executor(self, trials: int) -> LocalExecutor:
+        """Return what runs so many trials in all: no core waits for a trial that is never made."""
+        slots = min(self.options.limits.max_concurrent_trials, trials)
+        environment = environment_for_trial(cores_per_trial(slots)) | self._image_cache()
+        return LocalExecutor(slots, python_command(PROGRAM), environment, visible_devices(), takes_spares=True)
 
     def _image_cache(self) -> dict[str, str]:
         """Return the variable of the cache of decoded images, beside the jobs: all of a task share it."""

@@ -212,6 +212,34 @@ class JobStudy:
         return self._trial(bare[0]) if bare else None
 
 
+def ended_trials(folder: Path, name: str, url: str | None) -> list[bool]:
+    """Return for each trial that a study holds, in the order of numbers, whether it ended; without a study none.
+
+    Holds nothing and writes nothing, so that what is planned may depend on it.
+
+    Args:
+        folder, name, url: as of `JobStudy`.
+
+    Raises:
+        JobError: the database does not answer, or is no study's.
+    """
+    import optuna
+
+    file = None if url else folder / STUDY_FILE
+    if file is not None and not file.is_file():
+        return []
+    address = checked_url(url) if url else sqlite_url(folder / STUDY_FILE)
+
+    def read() -> list[bool]:
+        try:
+            study = optuna.load_study(study_name=name, storage=open_storage(address))
+        except KeyError:
+            return []
+        return [trial.state.is_finished() for trial in study.get_trials(deepcopy=False)]
+
+    return Patience("the study's database", file)(read, patience.OPENING_PATIENCE)
+
+
 class Holder:
     """Keeps a second controller, also of another machine, from writing the same study.
 

@@ -1,21 +1,21 @@
-"""What AutoMode will try: which recipes fit the time, with how many epochs, and what is searched after them.
+"""What AutoMode will try: which recipes, in which order, each in which trial, and what is searched after them.
 
-Blind to tasks. A probe (`probe.py`) has measured each model; from that follow seconds an epoch, and from those about
-how many epochs every recipe can have. That is a guess: where time is short, a trial is told how much of it there is,
-and ends in time with a low learning rate. The plan is kept with the job; a resumed one goes on with it.
+Blind to tasks. Who decides stands in `deciding.py`. How many epochs a recipe can have is a guess: where time is short,
+a trial is told how much of it there is, and ends in time with a low learning rate. The plan is kept with the job; a
+resumed one goes on with it. Every recipe that may ever be tried has its branch of the space from the start, as the
+space of a study can never change.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from automl_images.core.hyperparameters import canonical
-from automl_images.sweep.automode.portfolio import DataFacts
-from automl_images.sweep.automode.probe import Probe
-from automl_images.sweep.space import SearchSpace
+from automl_images.sweep.space import BRANCH, SearchSpace
 
 LEAST_EPOCHS, LEAST_MINUTES = 3, 0.01
 LEAST_SHARE = 0.4
@@ -24,29 +24,6 @@ MARGIN = 1.15
 """Predictions are multiplied by it: machines are shared, and late epochs are rarely faster than the probe."""
 SHORT = 1.5
 """Time is short when there is less than so many times what is predicted; a trial is then told how much there is."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Candidate:
-    """A recipe before it is known whether it fits.
-
-    Attributes:
-        name: of the recipe.
-        configuration: `model_name` and hyper-parameters that differ from the defaults.
-        search: distributions around it.
-        epochs: that it asks for.
-        probe: what its model costs here; None: the probe failed.
-        problem: why it cannot be tried at all; empty: it can.
-        note: why nothing is known of its cost.
-    """
-
-    name: str
-    configuration: dict[str, Any]
-    search: dict[str, Any]
-    epochs: int
-    probe: Probe | None
-    problem: str = ""
-    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,6 +36,8 @@ class PlannedRecipe:
         seconds_per_epoch, startup_seconds: predicted, without margin; None: unknown.
         memory_bytes: peak of the probe's process, on the GPU where there is one; None: unknown.
         reason: why it is left out or shortened.
+        in_space: whether it may ever be tried, so that it has a branch of the space.
+        trial: number of the trial that tries it; None: it is left out.
     """
 
     name: str
@@ -70,6 +49,8 @@ class PlannedRecipe:
     startup_seconds: float | None
     memory_bytes: int | None
     reason: str = ""
+    in_space: bool = True
+    trial: int | None = None
 
     @property
     def seconds(self) -> float:
@@ -107,34 +88,54 @@ class AutoModePlan:
 
     Attributes:
         recipes: all that were considered.
-        budget_seconds: of the job when it was planned; None: no limit.
+        budget_seconds: of the job when it was planned, with what its limit was raised by later; None: no limit.
         trial_minutes: that the user lets a trial train; None: no limit.
+        max_trials, timeout_minutes: limits of the job that it was planned with; None: unknown.
     """
 
     recipes: tuple[PlannedRecipe, ...]
     budget_seconds: float | None
     trial_minutes: float | None = None
+    max_trials: int | None = None
+    timeout_minutes: float | None = None
 
     @property
     def tried(self) -> list[PlannedRecipe]:
-        """Return the recipes that fit."""
-        return [recipe for recipe in self.recipes if recipe.epochs]
+        """Return the recipes that fit, in the order of their trials."""
+        numbered = {recipe.trial: recipe for recipe in self.recipes if recipe.trial is not None}
+        return [numbered[trial] for trial in sorted(numbered)]
+
+    @property
+    def branches(self) -> list[PlannedRecipe]:
+        """Return the recipes that have a branch of the space, in the order of the branches."""
+        return [recipe for recipe in self.recipes if recipe.in_space]
 
     def space(self) -> SearchSpace:
-        """Return the space of all recipes that fit: one branch each."""
-        return SearchSpace.parse([self._branch(recipe) for recipe in self.tried])
+        """Return the space of all recipes that fit or may fit larger limits: one branch each."""
+        return SearchSpace.parse([self._branch(recipe) for recipe in self.branches])
 
-    def starts(self) -> list[dict[str, Any]]:
-        """Return for each recipe that fits its own point in the space, by parameter name of the study."""
-        space, found = self.space(), []
-        for index, (recipe, branch) in enumerate(zip(self.tried, space.branches, strict=True)):
+    def starts(self) -> dict[int, dict[str, Any]]:
+        """Return for each trial that tries a recipe the recipe's own point, by parameter name of the study."""
+        space, found = self.space(), {}
+        for index, (recipe, branch) in enumerate(zip(self.branches, space.branches, strict=True)):
             points = {branch.names[name]: recipe.configuration[name] for name in branch.sampled}
-            found.append({"search_space": index, **points} if len(self.tried) > 1 else points)
+            if recipe.trial is not None:
+                found[recipe.trial] = {BRANCH: index, **points} if BRANCH in space.parameters else points
         return found
 
     def name_of(self, trial_number: int) -> str:
         """Return the recipe that trial `trial_number` tries, or `search`."""
-        return self.tried[trial_number].name if trial_number < len(self.tried) else "search"
+        return next((recipe.name for recipe in self.tried if recipe.trial == trial_number), "search")
+
+    def is_open(self, branch: int, seconds_left: float) -> bool:
+        """Tell whether the search may draw a branch: of a recipe that fits the time, or is tried where none fits."""
+        fitting = [recipe for recipe in self.tried if recipe.least_seconds <= seconds_left]
+        return self.branches[branch] in (fitting or self.tried)
+
+    def is_for_less(self, trials: int, timeout_minutes: float) -> bool:
+        """Tell whether the limits of the job are larger than those it was planned with."""
+        more_trials = self.max_trials is not None and trials > self.max_trials
+        return more_trials or (self.timeout_minutes is not None and timeout_minutes > self.timeout_minutes)
 
     def minutes_for(self, configuration: Mapping[str, Any], seconds_left: float | None) -> float | None:
         """Return the minutes that a trial has; None where nobody limits it and there is time enough for all epochs."""
@@ -180,49 +181,15 @@ class AutoModePlan:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> AutoModePlan:
-        """Return the plan that `as_dict` described."""
-        recipes = tuple(PlannedRecipe(**recipe) for recipe in values["recipes"])
-        return cls(recipes, values["budget_seconds"], values.get("trial_minutes"))
+        """Return the plan that `as_dict` described; an older one knows neither trials nor limits and stays as it is."""
+        number, recipes = itertools.count(), []
+        for recipe in values["recipes"]:
+            older = {"in_space": recipe["epochs"] > 0, "trial": next(number) if recipe["epochs"] else None}
+            recipes.append(PlannedRecipe(**{**older, **recipe}))
+        return cls(**{**values, "recipes": tuple(recipes)})
 
     def _branch(self, recipe: PlannedRecipe) -> dict[str, Any]:
         return {**recipe.configuration, "number_of_epochs": recipe.epochs_asked, **recipe.search}
-
-
-def make_plan(
-    candidates: Sequence[Candidate],
-    facts: DataFacts,
-    trials: int,
-    slots: int,
-    budget_seconds: float | None,
-    memory_bytes: float | None = None,
-    trial_minutes: float | None = None,
-) -> AutoModePlan:
-    """Decide which candidates are tried and with how many epochs: in their order, each in the time that is left.
-
-    The default recipe is always tried, in the time that there is.
-
-    Args:
-        candidates: the default recipe first, then by rank.
-        facts: of the data.
-        trials: most trials; later recipes beyond them are left out.
-        slots: trials at once.
-        budget_seconds: left for all trials; None: no limit.
-        memory_bytes: that a trial may take; None: no limit. The default recipe is tried all the same.
-        trial_minutes: that the user lets a trial train; None: no limit.
-    """
-    planned: list[PlannedRecipe] = []
-    for number, candidate in enumerate(candidates):
-        left = None
-        if budget_seconds is not None:
-            taken = sum(r.seconds for r in planned if r.epochs)
-            left = max(0.0, min(budget_seconds, budget_seconds * slots - taken))
-        if trial_minutes is not None:
-            left = min(60.0 * trial_minutes, math.inf if left is None else left)
-        recipe = _planned(candidate, facts, left, memory_bytes, is_default=number == 0)
-        if recipe.epochs and sum(r.epochs > 0 for r in planned) >= trials:
-            recipe = dataclasses.replace(recipe, epochs=0, reason=f"max_trials is {trials}")
-        planned.append(recipe)
-    return AutoModePlan(tuple(planned), budget_seconds, trial_minutes)
 
 
 def predicted(startup_seconds: float, seconds_per_epoch: float, epochs: int) -> float:
@@ -230,56 +197,6 @@ def predicted(startup_seconds: float, seconds_per_epoch: float, epochs: int) -> 
     return MARGIN * (startup_seconds + seconds_per_epoch * epochs)
 
 
-def affordable_epochs(startup_seconds: float, seconds_per_epoch: float, seconds: float) -> int:
-    """Return the epochs that fit into a time, margin included."""
-    return max(0, math.floor((seconds / MARGIN - startup_seconds) / seconds_per_epoch))
-
-
 def least_epochs(epochs: int) -> int:
     """Return the fewest epochs with which a recipe of `epochs` is worth its time."""
     return min(epochs, max(LEAST_EPOCHS, math.ceil(LEAST_SHARE * epochs)))
-
-
-def _planned(
-    candidate: Candidate, facts: DataFacts, seconds: float | None, memory_limit: float | None, *, is_default: bool
-) -> PlannedRecipe:
-    epochs, reason = candidate.epochs, candidate.problem or candidate.note
-    per_epoch = startup = memory = None
-    if candidate.probe is not None:
-        per_epoch, startup = candidate.probe.seconds_per_epoch(facts), candidate.probe.startup_seconds
-        memory = candidate.probe.memory_bytes
-        if seconds is not None:
-            fit = affordable_epochs(startup, per_epoch, seconds)
-            if is_default and fit < epochs:
-                epochs, reason = _epochs_of_default(epochs, (seconds - startup) / per_epoch)
-            elif fit < least_epochs(epochs):
-                least = predicted(startup, per_epoch, least_epochs(epochs)) / 60
-                reason = f"needs {least:.1f} minutes at least, gets {seconds / 60:.1f}"
-            elif fit < epochs:
-                epochs, reason = fit, f"shortened from {epochs} epochs to fit the time"
-        if memory_limit is not None and memory > memory_limit and not is_default:
-            reason = f"needs {memory / 2**30:.1f} GiB, a trial can have {memory_limit / 2**30:.1f}"
-    left_out = bool(candidate.problem) or reason.startswith("needs")
-    return PlannedRecipe(
-        candidate.name,
-        candidate.configuration,
-        candidate.search,
-        0 if left_out else epochs,
-        candidate.epochs,
-        per_epoch,
-        startup,
-        memory,
-        reason,
-    )
-
-
-def _epochs_of_default(asked: int, fit: float) -> tuple[int, str]:
-    """Return the epochs of the default recipe, of which `fit` are predicted to fit, and why.
-
-    Without margin: it is told how much time there is, so that it ends in time in any case.
-    """
-    epochs = min(asked, max(1, round(fit)))
-    reason = "" if epochs == asked else f"shortened from {asked} epochs to fit the time"
-    if epochs < least_epochs(asked):
-        reason += ", which are few: more time gives a better model"
-    return epochs, reason

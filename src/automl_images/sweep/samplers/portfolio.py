@@ -1,8 +1,8 @@
-"""AutoMode's sampler: the recipes of a portfolio in their order, then a Bayesian search around those that were good."""
+"""AutoMode's sampler: recipes of a portfolio in their trials, else a Bayesian search around those that were good."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import BaseDistribution
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 
 class PortfolioSampler(BaseSampler):
-    """Trial n is start n while there are starts; later ones are chosen by what came of the earlier.
+    """Some trials have their values given, the first ones above all; others are chosen by what came of the earlier.
 
     Args:
         space: that the trials are asked for.
-        starts: for each of the first trials its values, by parameter name of the study.
+        starts: for the numbers of these trials their values, by parameter name of the study.
         seed: of the search.
-        fits: tells whether a trial of a branch still fits the time; asked of later trials.
+        is_open: tells whether the search may draw a branch now.
     """
 
     def __init__(
         self,
         space: SearchSpace,
-        starts: Sequence[Mapping[str, Any]],
+        starts: Mapping[int, Mapping[str, Any]],
         seed: int,
-        fits: Callable[[int], bool] = lambda branch: True,
+        is_open: Callable[[int], bool] = lambda branch: True,
     ) -> None:
         self._space = space
-        self._starts = list(starts)
-        self._search = BayesianSampler(space, seed, startup_trials=len(self._starts), is_open=fits)
+        self._starts = dict(starts)
+        self._search = BayesianSampler(space, seed, startup_trials=len(self._starts), is_open=is_open)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the parameters that ended trials know, once all starts were made."""
@@ -56,4 +56,4 @@ class PortfolioSampler(BaseSampler):
         return self._search.sample_independent(study, trial, param_name, param_distribution)
 
     def _is_start(self, trial: FrozenTrial) -> bool:
-        return trial.number < len(self._starts)
+        return trial.number in self._starts
