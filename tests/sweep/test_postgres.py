@@ -120,7 +120,7 @@ def test_a_server_away_for_good_ends_the_sweep_after_one_wait_and_it_goes_on_lat
     server, tmp_path, monkeypatch, caplog
 ):
     monkeypatch.setattr(patience, "PATIENCE", 6.0)
-    monkeypatch.setattr("automl_images.sweep.study.BEAT_SECONDS", 0.5)
+    monkeypatch.setattr("automl_images.sweep.holder.BEAT_SECONDS", 0.5)
     configurations = [{"score": 0.1, "epochs": 20, "sleep": 0.5}]
     controller = sweep(tmp_path, configurations, study=study(tmp_path, server, "gone"))
 

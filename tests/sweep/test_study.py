@@ -17,8 +17,9 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from automl_images.core.errors import BusyError, Interrupted, JobError
 from automl_images.sweep import patience
 from automl_images.sweep import study as study_module
+from automl_images.sweep.holder import Holder
 from automl_images.sweep.patience import Patience
-from automl_images.sweep.study import STUDY_FILE, Holder, JobStudy, ended_trials
+from automl_images.sweep.study import STUDY_FILE, JobStudy, ended_trials
 
 
 @pytest.mark.parametrize("seconds", [3, pytest.param(30, marks=pytest.mark.slow)])
