@@ -10,7 +10,7 @@ import psutil
 import pytest
 from fake_trials import sweep
 
-from automl_images.core.errors import SettingsError
+from automl_images.core.errors import SettingsError, TimeIsUpError
 from automl_images.core.events import EventLog
 from automl_images.sweep.automode.deciding import Candidate, extend_plan, make_plan
 from automl_images.sweep.automode.plan import AutoModePlan
@@ -184,8 +184,9 @@ def test_the_time_of_probes_counts(tmp_path):
 
 
 def test_a_trial_is_not_begun_when_no_recipe_fits_any_more(tmp_path):
-    outcomes = sweep(tmp_path, [{"score": 0.1}] * 5, seconds=100, least_seconds=1000).run()
-    assert outcomes == []
+    with pytest.raises(TimeIsUpError, match="the shortest trial needs 16 min 40 s"):
+        sweep(tmp_path, [{"score": 0.1}] * 5, seconds=100, least_seconds=1000).run()
+    assert not (tmp_path / "0").exists()
 
 
 @pytest.mark.parametrize(

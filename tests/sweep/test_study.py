@@ -15,8 +15,7 @@ from fake_trials import sweep
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from automl_images.core.errors import BusyError, Interrupted, JobError
-from automl_images.sweep import patience
-from automl_images.sweep import study as study_module
+from automl_images.sweep import holder, patience
 from automl_images.sweep.holder import Holder
 from automl_images.sweep.patience import Patience
 from automl_images.sweep.study import STUDY_FILE, JobStudy, ended_trials
@@ -156,11 +155,11 @@ def test_a_holder_whose_number_another_process_has_now_does_not_hold(tmp_path):
 
 def machine(monkeypatch, name):
     """Let this process be one of another machine from now on."""
-    monkeypatch.setattr(study_module.platform, "node", lambda: name)
+    monkeypatch.setattr(holder.platform, "node", lambda: name)
 
 
 def test_who_was_silent_while_another_took_over_gives_way_and_takes_nothing_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(study_module, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(holder, "BEAT_SECONDS", 0.05)
     machine(monkeypatch, "a")
     silent = JobStudy(tmp_path, "job", None)
     machine(monkeypatch, "b")
@@ -181,11 +180,11 @@ def test_of_two_that_begin_at_the_same_moment_one_holds(tmp_path, monkeypatch):
     found = []
 
     def other_begins(_):
-        monkeypatch.setattr(study_module.time, "sleep", lambda _: None)
+        monkeypatch.setattr(holder.time, "sleep", lambda _: None)
         machine(monkeypatch, "b")
         found.append(Holder(study._study, "job", study._patiently, is_shared=True))
 
-    monkeypatch.setattr(study_module.time, "sleep", other_begins)
+    monkeypatch.setattr(holder.time, "sleep", other_begins)
     monkeypatch.setattr(Holder, "_is_alive", lambda *_: False)
     with pytest.raises(BusyError, match=r"taken over by process .* on b"):
         Holder(study._study, "job", study._patiently, is_shared=True)
