@@ -86,9 +86,9 @@ class JobHooks:
     @hook_impl
     def after_node_run(self, node: Node, catalog: DataCatalog, outputs: dict[str, Any]) -> None:
         """Write down the best trial where its job is kept; let a test end the run before the node's output is saved."""
-        task = node.outputs[0].partition(".")[0]
-        if (best := outputs.get(f"{task}.best_trial")) is not None:
-            running.choose(catalog[f"{task}.jobs"].load(), best, self._tracker or NullTracker(), task)
+        for task in TASKS:
+            if (best := outputs.get(f"{task}.best_trial")) is not None:
+                running.choose(catalog[f"{task}.jobs"].load(), best, self._tracker or NullTracker(), task)
         failpoint(f"node:{node.name}")
 
     @hook_impl

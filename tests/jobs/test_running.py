@@ -45,7 +45,7 @@ class SilentTracker(NullTracker):
         Patience("the server", is_outage=lambda error: isinstance(error, ConnectionError))(refused)
 
 
-def test_after_an_error_a_silent_server_is_not_waited_for_long(tmp_path, monkeypatch, caplog):
+def test_after_an_error_a_server_that_is_away_is_not_waited_for_long(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(patience, "ENDING_PATIENCE", 1.0)
     begin(tmp_path, SilentTracker())
     begin(tmp_path, SilentTracker(), "day")
@@ -145,6 +145,10 @@ def test_what_is_told_of_a_job_that_is_over_is_told_though_its_run_is_gone(tmp_p
     assert run == jobs.get("over").run_id != job.run_id
     running.end_well()
     assert (jobs.get("over").status, status(tracker, run)) == ("Completed", "FINISHED")
+    tracker._client.delete_run(run)
+    running.run_of(jobs.get("over"), tracker, "object_detection")
+    running.end_with(ParityError("x"))
+    assert jobs.get("over").status == "Completed"
 
 
 @pytest.mark.parametrize("its_run_is_gone", [False, True])
@@ -165,7 +169,8 @@ def test_the_trial_that_model_selection_chose_is_the_best_of_job_and_run(tmp_pat
     best = {"job": "night", "trial": 0, "model_name": "yolov5", "metric": 0.8}
     catalog = DataCatalog({f"{task}.jobs": JobStoreDataset(filepath=str(tmp_path)), "trials": MemoryDataset([0, 1])})
     select = Node(lambda trials: best, "trials", f"{task}.best_trial", name="select_best_trial")
-    SequentialRunner().run(Pipeline([select]), catalog, manager)
+    users = Node(lambda trials: None, "trials", None, name="a_users_node_without_outputs")
+    SequentialRunner().run(Pipeline([select, users]), catalog, manager)
     assert JobStore(tmp_path).get("night").chosen == 0
     tags = tracker._client.get_run(job.run_id).data.tags
     assert tags.get("best_child_run_id") == (None if its_run_is_gone else trials[0])

@@ -341,6 +341,21 @@ def test_what_is_planned_and_not_over_keeps_its_time_when_limits_are_raised():
     assert extend_plan(plan, 9, 20, 1, 300, [True] * 5).recipes[2].trial == 5
 
 
+def test_a_default_recipe_that_was_shortened_is_tried_as_a_whole_once_there_is_time(tmp_path):
+    given = [candidate("default"), candidate("huge", 1)]  # a whole default takes 1.15 * 125 s
+    plan = make_plan(given, FACTS, 20, 1, 60, timeout_minutes=1)
+    assert [(r.epochs, r.trial) for r in plan.recipes] == [(5, 0), (0, None)]
+    _, ended = ask(tmp_path, plan, 1)
+    raised = extend_plan(plan, 20, 101, 1, 6000, ended)
+    assert [raised.name_of(n) for n in range(4)] == ["search", "default", "huge", "search"]
+    assert [r.epochs for r in raised.recipes] == [10, 10]
+    found, _ = ask(tmp_path, raised, 3)
+    assert [made_by(raised, c) for c in found] == [["default"], ["default"], ["huge"]]
+    assert extend_plan(plan, 20, 2, 1, 60, ended).name_of(0) == "default", "no more time than before"
+    assert extend_plan(dataclasses.replace(plan, max_trials=1), 1, 101, 1, 6000, ended).name_of(0) == "default"
+    assert extend_plan(plan, 20, 101, 1, 6000, []).name_of(0) == "default", "not asked for yet: it will have the time"
+
+
 def test_the_shortest_trial_follows_a_raised_limit_of_time():
     plan = make_plan([candidate("default")], FACTS, 10, 1, 3, timeout_minutes=1)
     assert plan.least_seconds() == 1.5

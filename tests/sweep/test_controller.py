@@ -101,7 +101,16 @@ def test_a_disk_that_is_full_when_the_time_is_up_costs_no_trial(tmp_path):
     with pytest.raises(DiskFullError, match=r"trial 1 .*The disk is full"):
         sweep(tmp_path, configurations, concurrent=1, seconds=5).run()
     (tmp_path / "room").touch()
-    last = sweep(tmp_path, configurations, concurrent=1, seconds=60).run()[1]
+    late = sweep(tmp_path, configurations, concurrent=1, seconds=5).run()[1]
+    assert (late.status, late.note) == ("Canceled", "timeout_minutes reached; then: The disk is full")
+
+
+def test_a_trial_that_met_a_full_disk_when_its_time_was_up_goes_on_with_room_and_time(tmp_path):
+    configurations = [{"score": 0.4, "epochs": 20, "sleep": 0.5, "fills": "at stop"}]
+    with pytest.raises(DiskFullError, match="The disk is full"):
+        sweep(tmp_path, configurations, concurrent=1, seconds=3).run()
+    (tmp_path / "room").touch()
+    (last,) = sweep(tmp_path, configurations, concurrent=1, seconds=60).run()
     assert (last.status, last.epochs) == ("Completed", 20)
 
 
@@ -172,6 +181,7 @@ def test_a_trial_that_hangs_does_not_hold_the_sweep(tmp_path, monkeypatch, capfd
         ("Canceled", "timeout_minutes reached"),
     ]
     assert "does not stop, and is ended" in capfd.readouterr().out
+    assert not JobStudy(tmp_path, "job", None).unfinished(), "a job that came to something does not train it again"
 
 
 def test_a_file_cancels_a_sweep(tmp_path):

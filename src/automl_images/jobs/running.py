@@ -19,7 +19,7 @@ from typing import Any
 from automl_images.core.errors import Interrupted
 from automl_images.core.files import read_json
 from automl_images.core.tracking import Tracker
-from automl_images.jobs.store import Job, JobStore
+from automl_images.jobs.store import OVER, Job, JobStore
 from automl_images.sweep import patience
 from automl_images.sweep.following import RUN_ID
 from automl_images.training.interruption import SAME_REQUEST
@@ -79,7 +79,7 @@ def end_well() -> None:
 
 
 def end_with(error: BaseException) -> None:
-    """Close the runs after an error, and mark the jobs as canceled, which go on; those marked as failed do not."""
+    """Close the runs after an error, and mark the jobs as canceled, which go on; those that are over stay so."""
     status = "Canceled" if isinstance(error, Interrupted | KeyboardInterrupt) else "Failed"
     with patience.no_longer_than(patience.ENDING_PATIENCE):
         while _OPEN:
@@ -89,7 +89,7 @@ def end_with(error: BaseException) -> None:
 def _end(job: Job, tracker: Tracker, status: str) -> None:
     try:
         try:
-            job.set_status("Failed" if job.status == "Failed" else "Canceled")
+            job.set_status(job.status if job.status in OVER else "Canceled")
         finally:
             if job.run_id is not None:
                 tracker.end(job.run_id, status)

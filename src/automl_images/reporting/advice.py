@@ -7,6 +7,7 @@ from typing import Any
 
 from automl_images.reporting.charts import main_number, words
 from automl_images.reporting.confusion import confusion_rows
+from automl_images.sweep.budget import TIMEOUT
 
 WIDE_INTERVAL = 0.1
 WEAK_CLASS = 0.1
@@ -17,8 +18,8 @@ _NAMED = 3
 
 _OF_ITSELF = ("max_training_minutes", "no improvement")
 """How the notes of trials begin that ended as they were told to; that of a trial with all its epochs is empty."""
-_TIMEOUT, _BY_POLICY = "timeout_minutes", "stopped by "
-"""How reasons begin for which a trial was stopped; the former is one for which a sweep ends, too."""
+_BY_POLICY = "stopped by "
+"""How the reason begins for which a policy stopped a trial."""
 
 
 def advice(
@@ -92,7 +93,7 @@ def _note(best_trial: Mapping[str, Any]) -> str:
 
 def _against_the_cut(note: str, *, is_automode: bool) -> str:
     """Return what lets a trial end of itself that time, a policy, the user or the death of others ended."""
-    if note.startswith(_TIMEOUT):
+    if note.startswith(TIMEOUT):
         return "raise limits.timeout_minutes"
     if not note.startswith(_BY_POLICY):
         return "run the job again and let it finish"
@@ -165,8 +166,8 @@ def _about_thresholds(evaluation: Mapping[str, Any]) -> Iterator[str]:
 
 def _about_search(trials: int, best_trial: Mapping[str, Any]) -> Iterator[str]:
     ended, recipes = str(best_trial.get("sweep_ended") or ""), best_trial.get("automode")
-    if ended.startswith(_TIMEOUT):
-        if not _note(best_trial).startswith(_TIMEOUT):  # else the advice is given already
+    if ended.startswith(TIMEOUT):
+        if not _note(best_trial).startswith(TIMEOUT):  # else the advice is given already
             many = "trial" if trials == 1 else "trials"
             yield f"The search ran out of time after {trials} {many} ({ended}): raise limits.timeout_minutes."
     elif ended or trials > 1:

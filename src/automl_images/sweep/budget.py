@@ -18,8 +18,8 @@ PROBED = "probed"
 """The event of a job's log that tells how long AutoMode's probes took."""
 ENDED = "job_ended"
 """The event of a job's log that tells why the sweep ended, where something else did than that all trials were made."""
-TIME_IS_UP, CANCELED = "timeout_minutes reached", "canceled"
-"""Why a sweep ends that runs into its time limit, and one that the user ends."""
+TIMEOUT, CANCELED = "timeout_minutes", "canceled"
+"""How the reasons begin why a limit of time ends a sweep, and the reason of one that the user ends."""
 CANCEL = "cancel"
 """A file of this name in the job's folder ends the sweep as its time limit would."""
 KEPT = 2
@@ -68,7 +68,7 @@ class Usage:
     def why_to_end(self) -> str:
         """Return why the sweep ends now: its time is used, or it is canceled; empty: it goes on."""
         if (left := self.seconds_left()) is not None and left < 0:
-            return TIME_IS_UP
+            return f"{TIMEOUT} reached"
         if self._cancel.exists():
             self._cancel.unlink()  # it is for this run; the same command may go on later
             return CANCELED
@@ -79,7 +79,7 @@ class Usage:
         left, least = self.seconds_left(), self._budget.least_seconds
         if left is None or left >= least or trials >= self._budget.trials:
             return ""
-        return f"timeout_minutes leaves {duration(max(0.0, left))}, and the shortest trial needs {duration(least)}"
+        return f"{TIMEOUT} leaves {duration(max(0.0, left))}, and the shortest trial needs {duration(least)}"
 
     def allows(self, trials: int) -> bool:
         """Tell whether one more trial may begin where `trials` have begun."""

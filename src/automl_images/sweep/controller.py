@@ -10,7 +10,6 @@ Events of the job's log (`events.jsonl` in its folder; each has `elapsed`, secon
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -97,6 +96,7 @@ class TrialController:
                     self.study.beat()
                     self._note_time()
                     time.sleep(POLL_SECONDS)
+                self._close_empty_ones()
             finally:
                 self._end_processes()
                 self.study.close()
@@ -299,19 +299,18 @@ class TrialController:
         self._outcomes[request.number] = outcome
         self._causes.count(outcome)
         failpoint(f"sweep:before_tell:{request.number}")
-        self.study.tell(request.number, outcome.status, outcome.score, outcome.note)
+        if outcome.status != "Canceled" or outcome.score is not None:
+            self.study.tell(request.number, outcome.status, outcome.score, outcome.note)
+
+    def _close_empty_ones(self) -> None:
+        """Close the trials that were canceled before they came to anything; they go on where nothing else did."""
+        if best_of(ended := list(self._outcomes.values())) is not None:
+            for outcome in ended:
+                self.study.tell(outcome.number, outcome.status, outcome.score, outcome.note)
 
     def _end_processes(self) -> None:
-        """Where an error ends the sweep, let running trials save their state; end those that do not in time."""
-        for running in self._running:
-            running.interrupt()
-        while self._signals.count < 2 and any(running.is_leaving for running in self._running):
-            with contextlib.suppress(Exception):  # the error that ends the sweep may be the database's
-                self.study.beat_if_it_answers()
-            time.sleep(POLL_SECONDS)
-        for running in self._running:
-            running.process.kill()
-            running.process.release()
+        """Where an error ends the sweep, let running trials save their state, unless the user cannot wait."""
+        following.let_leave(self._running, lambda: self._signals.count < 2, self.study.beat_if_it_answers)
         self.executor.close()
 
     def _folder(self, request: TrialRequest) -> Path:

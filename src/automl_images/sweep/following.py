@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from automl_images.sweep.trials import DEFAULT_RECIPE, REQUEST, STOP, TrialReque
 
 RUN_ID = "tracking.json"
 FOR_GOOD = "for_good"
+LOOK_SECONDS = 0.2
 HANGING_SECONDS = 1800.0
 LEAVING_SECONDS = 120.0
 """A trial that was asked to end at its next step, or to save its state and leave, and of which nothing was heard for so
@@ -150,6 +152,25 @@ def expect_folder(folder: Path, study: str) -> None:
             f"{study} has the result of a trial whose folder {folder} is not there; was it removed, or is this another "
             "machine? Bring it back, or start a new job by another job_name."
         )
+
+
+def let_leave(trials: Sequence[FollowedTrial], may_take_time: Callable[[], bool], beat: Callable[[], None]) -> None:
+    """Let trials save their state and leave; end those that do not in time.
+
+    Args:
+        trials: that run.
+        may_take_time: tells whether to wait on.
+        beat: called meanwhile; its errors do not matter, as another one may be what ends the sweep.
+    """
+    for trial in trials:
+        trial.interrupt()
+    while may_take_time() and any(trial.is_leaving for trial in trials):
+        with contextlib.suppress(Exception):
+            beat()
+        time.sleep(LOOK_SECONDS)
+    for trial in trials:
+        trial.process.kill()
+        trial.process.release()
 
 
 def forget_stop(folder: Path) -> None:

@@ -15,13 +15,11 @@ from typing import Any
 from automl_images.core.errors import AutoMLImagesError, DiskFullError, Interrupted, TimeIsUpError, TrainingError
 from automl_images.core.events import read_events
 from automl_images.core.files import read_json
-from automl_images.sweep.budget import CANCELED
+from automl_images.sweep.budget import CANCELED, TIMEOUT
 from automl_images.sweep.trials import CONSOLE, EVENTS, STOP, TrialOutcome, TrialRequest
 from automl_images.training.result import TrialResult
 
 OUT_OF_TIME = "max_training_minutes"
-TIMEOUT = "timeout_minutes"
-"""How the reasons begin why a limit of time ends a sweep."""
 LAST_LINES = 8
 SAME_CAUSE = 3
 """So many different trials that fail of one cause end the sweep."""
@@ -161,7 +159,8 @@ def _unfinished(request: TrialRequest, folder: Path, exit_code: int | None) -> T
     judged = [e for e in judged if e["epoch"] in at_hand] or judged
     best = max(judged, key=lambda e: (e["metrics"][request.primary_metric], e["epoch"]), default=None)
     failures, stopped = _failures(events), stop_reason(folder)
-    is_kept = bool(stopped) and (not failures or bool(at_hand))  # whatever befell it when it was to save and end
+    of_disk = bool(failures) and failures[-1]["kind"] == DiskFullError.__name__
+    is_kept = bool(stopped) and (not failures or of_disk or bool(at_hand))  # whatever befell it when it was to end
     cause = _cause(failures, folder, exit_code) if failures or not is_kept else ""
     return TrialOutcome(
         request.number,

@@ -98,7 +98,9 @@ def meanwhile(call: Callable[[], object]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def no_longer_than(seconds: float) -> Iterator[None]:
-    """Let whoever waits inside give up so many seconds from now.
+    """Let whoever waits inside for an answer give up so many seconds from now.
+
+    A call that is on its way is not broken off.
 
     Raises:
         JobError: somebody waited then.

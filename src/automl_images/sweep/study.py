@@ -139,8 +139,6 @@ class JobStudy:
     def tell(self, number: int, status: str, value: float | None, note: str) -> None:
         """Close a trial; closing it twice changes nothing.
 
-        One that was canceled before it came to anything stays open: whoever runs the job again goes on with it.
-
         Args:
             number: of the trial.
             status: `Completed`, `Canceled` or `Failed`.
@@ -172,8 +170,6 @@ class JobStudy:
     def _tell(self, number: int, status: str, value: float | None, note: str) -> None:
         import optuna
 
-        if status == "Canceled" and value is None:
-            return
         state = optuna.trial.TrialState
         trial = self._trial(number)
         if trial.storage.get_trial(trial._trial_id).state.is_finished():

@@ -87,7 +87,8 @@ def extend_plan(
 ) -> AutoModePlan:
     """Decide again, with larger limits, about the recipes that were left out; those that fit now come next.
 
-    What was planned stays as it is: numbers of trials, and the space.
+    What was planned stays as it is, numbers of trials and the space, but for a default recipe that was shortened: the
+    winner has to beat a whole one, so it is tried once more, and its first trial counts as one of the search.
 
     Args:
         plan: of the job.
@@ -102,7 +103,7 @@ def extend_plan(
         budget += 60 * max(0.0, timeout_minutes - longest)
         longest = max(longest, timeout_minutes)
     raised = dataclasses.replace(plan, max_trials=most, timeout_minutes=longest, budget_seconds=budget)
-    return _decided(raised, slots, seconds_left, memory_bytes, ended)
+    return _decided(_with_whole_default(raised, seconds_left, ended), slots, seconds_left, memory_bytes, ended)
 
 
 def affordable_epochs(startup_seconds: float, seconds_per_epoch: float, seconds: float) -> int:
@@ -126,6 +127,24 @@ def _undecided(candidate: Candidate, facts: DataFacts) -> PlannedRecipe:
     )
 
 
+def _with_whole_default(plan: AutoModePlan, seconds_left: float, ended: Sequence[bool]) -> AutoModePlan:
+    """Return the plan with the default recipe undecided where it was asked for in too little time and more fits."""
+    default, left = plan.recipes[0], _for_a_trial(plan, seconds_left)
+    was_asked = default.trial is not None and default.trial < len(ended)
+    is_longer = _default_in(default, left).epochs > default.epochs
+    if not was_asked or not is_longer or _next_trial(plan, ended) >= (plan.max_trials or math.inf):
+        return plan
+    return dataclasses.replace(plan, recipes=(dataclasses.replace(default, trial=None), *plan.recipes[1:]))
+
+
+def _next_trial(plan: AutoModePlan, ended: Sequence[bool]) -> int:
+    return max([len(ended), *(recipe.trial + 1 for recipe in plan.tried if recipe.trial is not None)])
+
+
+def _for_a_trial(plan: AutoModePlan, seconds: float) -> float:
+    return min(seconds, math.inf if plan.trial_minutes is None else 60.0 * plan.trial_minutes)
+
+
 def _decided(
     plan: AutoModePlan,
     slots: int,
@@ -134,7 +153,7 @@ def _decided(
     ended: Sequence[bool] = (),
 ) -> AutoModePlan:
     """Return the plan with every recipe decided about that has no trial yet, given the seconds left for all trials."""
-    number = max([len(ended), *(recipe.trial + 1 for recipe in plan.tried if recipe.trial is not None)])
+    number = _next_trial(plan, ended)
     over = {trial for trial, has_ended in enumerate(ended) if has_ended}
     taken = sum(recipe.seconds for recipe in plan.tried if recipe.trial not in over)
     recipes = list(plan.recipes)
@@ -142,7 +161,7 @@ def _decided(
         if not recipe.in_space or recipe.trial is not None:
             continue
         left = math.inf if seconds is None else max(0.0, min(seconds, seconds * slots - taken))
-        left = min(left, math.inf if plan.trial_minutes is None else 60.0 * plan.trial_minutes)
+        left = _for_a_trial(plan, left)
         found = _default_in(recipe, left) if index == 0 else _fitted(recipe, left, memory_limit)
         if found.epochs and plan.max_trials is not None and number >= plan.max_trials:
             found = dataclasses.replace(found, epochs=0, reason=f"max_trials is {plan.max_trials}")
