@@ -160,19 +160,24 @@ def test_with_larger_limits_what_was_left_out_is_probed_where_it_must_be_and_tri
     tmp_path, monkeypatch, caplog
 ):
     caplog.set_level("INFO")
-    limits = {"max_trials": 4, "timeout_minutes": 1}
+    limits = {"max_trials": 5, "timeout_minutes": 1}
     first, probes = planned(tmp_path, monkeypatch, limits, 2.0, model_name=LITE)
     assert [(r.epochs > 0, r.trial) for r in first.recipes] == [(True, 0), (False, None), (False, None)]
     assert len(probes) == 1
     again, probes = planned(tmp_path, monkeypatch, limits, 3600.0, [True], model_name=LITE)
     assert (again, probes) == (first, [])
-    raised = {"max_trials": 4, "timeout_minutes": 60}
+    raised = {"max_trials": 5, "timeout_minutes": 60}
     caplog.clear()
     later, probes = planned(tmp_path, monkeypatch, raised, 3500.0, [True, True], model_name=LITE)
-    assert [(r.name, r.trial, r.reason) for r in later.recipes[1:]] == [("lite", 2, ""), ("decayed", 3, "")]
+    assert [(r.name, r.trial, r.reason) for r in later.recipes] == [
+        ("default", 2, ""),  # it had been shortened
+        ("lite", 3, ""),
+        ("decayed", 4, ""),
+    ]
     assert len(probes) == 2
     assert later.budget_seconds == pytest.approx(first.budget_seconds + 59 * 60)
     assert "AutoMode, as limits were raised: decayed: efficientnet_lite0, 0.4 s an epoch" in caplog.text
+    assert "AutoMode, as limits were raised: default: efficientnet_lite0, 0.4 s an epoch, 1.0 GiB: 15" in caplog.text
     assert planned(tmp_path, monkeypatch, raised, 3000.0, [True] * 3, model_name=LITE) == (later, [])
 
 

@@ -162,8 +162,8 @@ def _taken_up(
     if not plan.is_for_less(limits.max_trials, limits.timeout_minutes):
         return plan
     begun, slots = time.monotonic(), _slots(limits, plan.branches)
-    left_out = [recipe for recipe in plan.branches if recipe.trial is None]
-    if unknown := [recipe for recipe in left_out if recipe.seconds_per_epoch is None]:
+    trials = {recipe.name: recipe.trial for recipe in plan.branches}
+    if unknown := [r for r in plan.branches if r.trial is None and r.seconds_per_epoch is None]:
         facts = data_facts(requests.training, requests.validation, requests.task.label_kind)
         again = [Candidate(r.name, r.configuration, r.search, r.epochs_asked, None) for r in unknown]
         probed = _probed(folder, requests, again, facts, slots, seconds_left)
@@ -172,9 +172,8 @@ def _taken_up(
     plan = extend_plan(
         plan, limits.max_trials, limits.timeout_minutes, slots, seconds_left, ended(), _memory_of_a_trial(slots)
     )
-    names = {recipe.name for recipe in left_out}
     for line, recipe in zip(plan.table(), plan.recipes, strict=True):
-        if recipe.name in names:
+        if recipe.in_space and (trials[recipe.name] is None or trials[recipe.name] != recipe.trial):
             LOG.info("AutoMode, as limits were raised: %s", line)
     _keep(folder, plan)
     return plan

@@ -1,6 +1,8 @@
 """Classifiers of transformers from a folder: weights, preprocessing, freezing, learning and ONNX."""
 
+import importlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,6 +68,24 @@ def test_a_network_that_takes_no_square_images_is_refused_before_anything_is_rea
     expected = f"{config['model_type']}.*pixels: .*{reason}.*Take a model of another type.*efficientnet_lite0"
     with pytest.raises(ModelError, match=expected):
         check_model(TASK, str(tmp_path), resolve(TASK, str(tmp_path), {}))
+
+
+@pytest.mark.parametrize("kind", ["beit", "data2vec-vision"])
+def test_what_networks_share_is_not_of_the_device_without_memory(kind, saved):
+    """A look at the network before the training, which needs no weights, made later networks' positions random."""
+    folder = Path(saved("beit", TASK)[0])
+    config = json.loads((folder / "config.json").read_text())
+    side = 3 * config["image_size"]  # of which no other test has left indices
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": kind, "image_size": side}))
+    check_model(TASK, str(folder), resolve(TASK, str(folder), {}))
+    biases = {
+        "beit": "beit.modeling_beit.BeitRelativePositionBias",
+        "data2vec-vision": "data2vec.modeling_data2vec_vision.Data2VecVisionRelativePositionBias",
+    }
+    module, _, name = biases[kind].rpartition(".")
+    shared = getattr(importlib.import_module(f"transformers.models.{module}"), name)
+    index = shared.generate_relative_position_index((side // config["patch_size"],) * 2)
+    assert index.device.type == "cpu"
 
 
 def test_older_names_of_tensors_are_understood(saved, build):

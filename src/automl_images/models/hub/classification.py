@@ -101,11 +101,16 @@ def build_classifier(
 
 
 def _require_square_images(network: Any, side: int, count: int) -> None:
-    """Raise a ModelError unless a network on the meta device gives `count` logits for each plain square image."""
+    """Raise a ModelError unless a network on the meta device gives `count` logits for each plain square image.
+
+    What the network makes without naming a device lies on the CPU: BEiT keeps its indices for all networks of the
+    process, and those of the meta device would give another network whatever stands in memory.
+    """
     shape: object = None
+    images = torch.zeros(2, 3, side, side, device="meta")
     try:
-        with torch.no_grad():
-            shape = tuple(network.eval()(pixel_values=torch.zeros(2, 3, side, side)).logits.shape)
+        with torch.no_grad(), torch.device("cpu"):
+            shape = tuple(network.eval()(pixel_values=images).logits.shape)
         reason = f"it gives logits of the shape {shape}, not {(2, count)}"
     except NotImplementedError:  # an operation that the meta device does not know says nothing of the network
         return

@@ -134,7 +134,8 @@ def _with_whole_default(plan: AutoModePlan, seconds_left: float, ended: Sequence
     is_longer = _default_in(default, left).epochs > default.epochs
     if not was_asked or not is_longer or _next_trial(plan, ended) >= (plan.max_trials or math.inf):
         return plan
-    return dataclasses.replace(plan, recipes=(dataclasses.replace(default, trial=None), *plan.recipes[1:]))
+    undecided = dataclasses.replace(default, trial=None, reason="")
+    return dataclasses.replace(plan, recipes=(undecided, *plan.recipes[1:]))
 
 
 def _next_trial(plan: AutoModePlan, ended: Sequence[bool]) -> int:
