@@ -331,6 +331,14 @@ def test_with_nothing_to_search_a_raised_limit_still_brings_the_recipes_that_wer
     assert extend_plan(plan, 3, 20, 1, 1e6, [True, True]).recipes[3].reason == "max_trials is 3"
 
 
+def test_with_nothing_to_search_a_default_that_is_tried_again_costs_no_recipe_its_trial():
+    given = [dataclasses.replace(candidate(name), search={}) for name in ("default", "a")]
+    plan = make_plan(given, FACTS, 20, 1, 60, timeout_minutes=1)
+    raised = extend_plan(plan, 20, 101, 1, 6000, [True])
+    assert [(r.name, r.trial) for r in raised.recipes] == [("default", 1), ("a", 2)]
+    assert raised.most_trials(20) == 3
+
+
 def test_what_is_planned_and_not_over_keeps_its_time_when_limits_are_raised():
     given = [candidate("default"), candidate("a"), candidate("bb")]
     plan = make_plan(given, FACTS, 2, 1, 1000, timeout_minutes=20)  # a trial takes 1.15 * 125 s

@@ -157,8 +157,9 @@ class AutoModePlan:
         return least if self.budget_seconds is None or least <= self.budget_seconds else self.budget_seconds / 2
 
     def most_trials(self, trials: int) -> int:
-        """Return how many of so many trials there are to make: with nothing to search one a recipe."""
-        return trials if any(recipe.search for recipe in self.tried) else min(trials, len(self.tried))
+        """Return how many of so many trials there are to make: with nothing to search up to the last recipe's."""
+        last = max((recipe.trial for recipe in self.tried if recipe.trial is not None), default=-1)
+        return trials if any(recipe.search for recipe in self.tried) else min(trials, last + 1)
 
     def table(self) -> list[str]:
         """Return lines for people: each recipe, what it costs and whether it is tried."""
