@@ -174,8 +174,9 @@ def _overhead(job: Path, trial: int) -> dict[str, float]:
     told = [e for e in read_events(job / "events.jsonl") if e.get("trial") == trial]
     own = read_events(job / str(trial) / "events.jsonl")
     at = {e["event"]: e["time"] for e in told} | {e["event"]: e["time"] for e in own}
-    before, after = at["started"] - at["trial_started"], at["trial_ended"] - at["finished"]
-    training = at["finished"] - at["started"]
+    ready = next(e["time"] for e in own if e["event"] == "checkpoint")  # the first: then the first batch is loaded
+    before, after = ready - at["trial_started"], at["trial_ended"] - at["finished"]
+    training = at["finished"] - ready
     return {
         "trial": trial,
         "training": training,

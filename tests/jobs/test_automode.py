@@ -1,18 +1,22 @@
 """Which recipes AutoMode begins with, given what the job fixes and which weights are here; jobs with larger limits."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from automl_images.core.types import Table
 from automl_images.jobs import automode, trials
 from automl_images.jobs.automode import recipes_for, suiting
 from automl_images.jobs.options import parse_job_options
-from automl_images.sweep.automode.portfolio import DataFacts, Recipe
+from automl_images.sweep.automode.portfolio import DataFacts, Recipe, held
 from automl_images.sweep.automode.probe import Probe
 from automl_images.sweep.samplers.portfolio import PortfolioSampler
 from automl_images.sweep.study import JobStudy
 from automl_images.sweep.trials import TrialRequest
-from automl_images.tasks import get_task
+from automl_images.tasks import TASKS, get_task
 
+ROOT = Path(__file__).parents[2]
 TASK, LITE = "image_classification", "efficientnet_lite0"
 SEARCH = {"learning_rate": {"type": "loguniform", "min_value": -8, "max_value": -5}}
 PORTFOLIO = {
@@ -56,6 +60,35 @@ def test_what_the_job_fixes_holds(fixed, expected):
     assert [recipe.name for recipe in found] == expected
     assert not any(fixed.keys() & recipe.search.keys() for recipe in found)
     assert found[0].hyperparameters.keys() <= {"model_name", "learning_rate"}
+
+
+@pytest.mark.parametrize("task", TASKS.names())
+def test_each_recipe_of_the_committed_portfolio_lies_in_its_own_search(task):
+    """Also the default of each model: the search begins at its values, and goes on after them."""
+    portfolio = yaml.safe_load((ROOT / "conf/base/parameters_portfolio.yml").read_text())["portfolio"]
+    for model_name in {recipe["hyperparameters"]["model_name"] for recipe in portfolio[task]}:
+        block = {"task": task, "limits": {"max_trials": 5}, "training_parameters": {"model_name": model_name}}
+        options = parse_job_options(task, {**block, "source": {"path": "x"}})
+        found = recipes_for(options, get_task(task), portfolio)
+        assert [held(recipe.search, recipe.hyperparameters) for recipe in found] == [r.search for r in found]
+
+
+def test_a_better_rate_that_is_searched_elsewhere_leaves_the_default_its_own(tmp_path, monkeypatch):
+    """Many trials: their values are chosen by what came of those before, the first ones included."""
+    far = {"learning_rate": {"type": "loguniform", "min_value": -5, "max_value": -3}}
+    better = {"name": "far", "hyperparameters": {"model_name": LITE, "learning_rate": 0.01}, "search": far}
+    limits = {"max_trials": 16}
+    plan, _ = planned(tmp_path, monkeypatch, limits, 1e6, portfolio={TASK: [better]}, model_name=LITE)
+    study = JobStudy(tmp_path, "job", None, PortfolioSampler(plan.space(), plan.starts(), 0))
+    asked = []
+    for number in range(16):
+        asked.append(study.ask(plan.space().suggest).configuration)
+        study.tell(number, "Completed", 1 - abs(asked[-1]["learning_rate"] - 0.001), "")
+    study.close()
+    around = [values["learning_rate"] for values in asked if values["learning_rate"] < 0.0067]
+    assert asked[0]["learning_rate"] == 0.001
+    assert len(around) > 5
+    assert all(0.00033 < rate < 0.0031 for rate in around)
 
 
 def requests_of(tmp_path, limits, **training_parameters):

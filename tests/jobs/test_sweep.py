@@ -105,11 +105,13 @@ def test_which_trial_is_the_best_is_not_said_before_it_is_chosen(opened):
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "trials", "slots"),
-    [("grid", 2, 2), ("random", 20, 8)],
+    ("algorithm", "trials", "cores", "slots"),
+    [("grid", 2, 16, 2), ("random", 20, 16, 8), ("random", 20, 4, 4)],
 )
-def test_cores_are_divided_between_trials_that_are_made(tmp_path, monkeypatch, algorithm, trials, slots):
-    monkeypatch.setenv("AUTOML_IMAGES_CORES", "16")
+def test_cores_are_divided_between_trials_that_are_made(tmp_path, monkeypatch, caplog, algorithm, trials, cores, slots):
+    caplog.set_level("INFO")
+    monkeypatch.setattr("automl_images.jobs.sweep.visible_devices", list)
+    monkeypatch.setenv("AUTOML_IMAGES_CORES", str(cores))
     table = Table([{"image_url": "0", "label": "a"}], tmp_path)
     block = {
         "source": {"path": "x"},
@@ -125,4 +127,5 @@ def test_cores_are_divided_between_trials_that_are_made(tmp_path, monkeypatch, a
     search = sweep._manual()
     executor = sweep._executor(search.trials)
     assert (search.trials, executor.slots) == (trials, slots)
-    assert executor.environment["OMP_NUM_THREADS"] == str(16 // slots)
+    assert executor.environment["OMP_NUM_THREADS"] == str(cores // slots)
+    assert ("max_concurrent_trials is 8; without a GPU 4 run at once" in caplog.text) == (cores < 8)

@@ -210,7 +210,8 @@ def test_a_job_that_is_run_in_parts_has_no_run_open_between_them(small_project):
 
 
 @pytest.mark.slow
-def test_an_error_of_the_controller_closes_the_runs_of_trials_that_run(project):
+def test_an_error_of_the_controller_closes_the_runs_of_trials_that_run(project, monkeypatch):
+    monkeypatch.setenv("AUTOML_IMAGES_CORES", "2")
     configure(project, max_concurrent_trials=2)
     code, output = finish(project, failpoint="sweep:before_tell:0:raise")
     assert code == 1, output

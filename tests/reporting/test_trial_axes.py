@@ -23,6 +23,12 @@ def test_what_differs_inside_a_model_is_compared():
     assert [axis.name for axis in compare(alike.assign(note="", epochs=1), METRIC).axes] == ["model_name"]
 
 
+def test_the_name_of_a_recipe_is_no_hyper_parameter():
+    trials, _ = sweep(12)
+    names = ["default", "lite", *["search"] * 10]
+    assert varying(trials.assign(recipe=names), METRIC) == varying(trials, METRIC)
+
+
 def test_failed_trials_and_those_without_a_metric_are_left_out():
     trials = pd.DataFrame(
         {

@@ -207,12 +207,24 @@ def test_conditions_look_at_the_data(conditions, holds):
         assert not Conditions(**conditions).hold(DataFacts(100, 20, 4))
 
 
+RATE = {"model_name": "m", "learning_rate": 0.01}
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ([{"name": "a", "hyperparameters": {}}], "portfolio.t.a.hyperparameters has no model_name"),
         ([{"name": "a", "hyperparameter": {}}], r"portfolio\.t\.0\.hyperparameters: Field required"),
         ([{"name": "a", "hyperparameters": {"model_name": "m"}, "search": {"x": 1}}], "has no x"),
+        (
+            [{"name": "a", "hyperparameters": RATE, "search": {"learning_rate": "uniform(2)"}}],
+            r"portfolio\.t\.a\.search\.learning_rate: uniform takes",
+        ),
+        (
+            [{"name": "a", "hyperparameters": RATE, "search": {"learning_rate": "uniform(0.02, 0.1)"}}],
+            r"portfolio\.t\.a\.search\.learning_rate does not hold the recipe's own value, 0\.01",
+        ),
+        ([{"name": "a", "hyperparameters": RATE, "search": {"learning_rate": "choice(0.1)"}}], "does not hold"),
         ([{"name": "a", "hyperparameters": {"model_name": "m"}, "hardware": ["tpu"]}], "hardware"),
     ],
 )

@@ -12,7 +12,7 @@ from tiny_learner import TinyLearner
 from automl_images.core.errors import DiskFullError, Interrupted, TrainingError
 from automl_images.core.failpoints import VARIABLE
 from automl_images.core.files import read_json, sha256
-from automl_images.training import interruption
+from automl_images.training import interruption, run
 from automl_images.training.checkpoint import Checkpoints
 
 # 22 images in batches of 4 with accumulation of 2: six batches and three changes of the weights an epoch.
@@ -94,6 +94,18 @@ def test_rare_checkpoints_repeat_epochs_and_end_the_same(tmp_path, train_apart, 
     train_here(tmp_path / "a", **given)
     train_here(tmp_path / "b", **given)
     assert_same_outcome(tmp_path / "b", tmp_path / "a")
+
+
+def test_within_a_long_epoch_a_checkpoint_is_written_now_and_then(tmp_path, undisturbed, train_here, monkeypatch):
+    monkeypatch.setattr(run, "SAVE_SECONDS", 0.0)
+    monkeypatch.setenv(VARIABLE, "training:step:16:raise")
+    with pytest.raises(RuntimeError):
+        train_here(tmp_path, **GIVEN)
+    at = last_state(tmp_path)["standing"]
+    assert (at["epoch"], at["step"]) == (2, 2)  # the change of the weights before
+    monkeypatch.undo()
+    train_here(tmp_path, **GIVEN)
+    assert_same_outcome(tmp_path, undisturbed)
 
 
 def test_a_torn_checkpoint_is_replaced_by_the_one_before(tmp_path, undisturbed, train_apart, train_here, events_of):

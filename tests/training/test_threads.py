@@ -11,6 +11,7 @@ from automl_images.training.threads import (
     environment_for_trial,
     plan_threads,
     plan_workers,
+    trials_at_once,
 )
 
 
@@ -35,6 +36,17 @@ def test_processes_times_threads_never_exceed_the_cores(cores, trials, monkeypat
     assert threads >= 1
     if trials <= cores:
         assert trials * (threads + workers) <= cores
+
+
+@pytest.mark.parametrize(
+    ("asked", "trials", "devices", "expected"),
+    [(10, 20, 0, 4), (3, 20, 0, 3), (10, 2, 0, 2), (10, 20, 1, 10), (8, 3, 2, 3), (1, 0, 0, 1)],
+)
+def test_without_an_accelerator_no_more_trials_run_at_once_than_there_are_cores(
+    asked, trials, devices, expected, monkeypatch
+):
+    monkeypatch.setenv(CORES_VARIABLE, "4")
+    assert trials_at_once(asked, trials, devices) == expected
 
 
 def test_workers():

@@ -28,13 +28,13 @@ from automl_images.models.entries.entry import MODELS
 from automl_images.models.weights import may_be_had
 from automl_images.sweep.automode.deciding import Candidate, extend_plan, make_plan, with_costs
 from automl_images.sweep.automode.plan import AutoModePlan, PlannedRecipe, predicted
-from automl_images.sweep.automode.portfolio import DataFacts, Hardware, Recipe, hardware_class, parse_portfolio
+from automl_images.sweep.automode.portfolio import DataFacts, Hardware, Recipe, hardware_class, held, parse_portfolio
 from automl_images.sweep.automode.probe import Probe, run_probe
 from automl_images.sweep.budget import PROBED
-from automl_images.sweep.executors import python_command
+from automl_images.sweep.executors import python_command, visible_devices
 from automl_images.sweep.trials import DEFAULT_RECIPE, EVENTS, TrialRequest
 from automl_images.tasks.base import TaskAdapter
-from automl_images.training.threads import cores_per_trial, environment_for_trial
+from automl_images.training.threads import cores_per_trial, environment_for_trial, trials_at_once
 
 LOG = logging.getLogger(__name__)
 PLAN, PROBES = "automode.json", "probes"
@@ -65,13 +65,10 @@ def recipes_for(options: JobOptions, task: TaskAdapter, portfolio: Mapping[str, 
     fixed = _fixed(options)
     chosen = configuration(options, task, {})
     same_model = [r for r in known_recipes if r.hyperparameters["model_name"] == chosen.model_name]
-    search = _open(same_model[0].search, fixed) if same_model else {}
-    known = {name: chosen.hyperparameters[name] for name in search if name in chosen.hyperparameters}
-    first = Recipe(
-        name=DEFAULT_RECIPE,
-        hyperparameters={"model_name": chosen.model_name, **known},
-        search={name: search[name] for name in known},
-    )
+    around = (held(_open(recipe.search, fixed), chosen.hyperparameters) for recipe in same_model)
+    search = next(filter(None, around), {})  # a better rate may be searched where the default's own is not
+    known = {name: chosen.hyperparameters[name] for name in search}
+    first = Recipe(name=DEFAULT_RECIPE, hyperparameters={"model_name": chosen.model_name, **known}, search=dict(search))
     others = [recipe for recipe in known_recipes if _agrees(recipe, fixed)]
     return [first, *(recipe.model_copy(update={"search": _open(recipe.search, fixed)}) for recipe in others)]
 
@@ -194,7 +191,7 @@ def _note_probing(folder: Path, begun: float) -> float:
 def _slots(limits: LimitOptions, recipes: Sequence[Candidate | PlannedRecipe]) -> int:
     """Return how many trials there will be at once, at most: with nothing to search no more than recipes."""
     most = limits.max_trials if any(recipe.search for recipe in recipes) else min(limits.max_trials, len(recipes))
-    return max(1, min(limits.max_concurrent_trials, most))
+    return trials_at_once(limits.max_concurrent_trials, most, len(visible_devices()))
 
 
 def _configured(requests: Requests, recipes: Sequence[Recipe]) -> Iterator[Candidate]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +30,12 @@ from automl_images.sweep.selection import best_trial
 from automl_images.sweep.study import JobStudy, ended_trials
 from automl_images.sweep.trials import TrialOutcome
 from automl_images.tasks import get_task
-from automl_images.training.threads import cores_per_trial, environment_for_trial
+from automl_images.training.threads import cores_per_trial, environment_for_trial, trials_at_once
 
 if TYPE_CHECKING:
     import optuna
 
+LOG = logging.getLogger(__name__)
 AUTOMODE_DELAY = 3
 """Epochs before which AutoMode gives no trial up."""
 IMAGE_CACHE = "decoded_images"
@@ -159,9 +161,17 @@ class Sweep:
 
     def _executor(self, trials: int) -> LocalExecutor:
         """Return what runs so many trials in all: no core waits for a trial that is never made."""
-        slots = min(self.options.limits.max_concurrent_trials, trials)
+        asked, devices = self.options.limits.max_concurrent_trials, visible_devices()
+        slots = trials_at_once(asked, trials, len(devices))
+        if slots < min(asked, trials):
+            LOG.info(
+                "limits.max_concurrent_trials is %d; without a GPU %d run at once, one a core: more would slow each "
+                "other down.",
+                asked,
+                slots,
+            )
         environment = environment_for_trial(cores_per_trial(slots)) | self._image_cache()
-        return LocalExecutor(slots, python_command(PROGRAM), environment, visible_devices(), takes_spares=True)
+        return LocalExecutor(slots, python_command(PROGRAM), environment, devices, takes_spares=True)
 
     def _image_cache(self) -> dict[str, str]:
         """Return the variable of the cache of decoded images, beside the jobs: all of a task share it."""

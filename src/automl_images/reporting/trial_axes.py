@@ -18,7 +18,7 @@ from automl_images.reporting.charts import words
 from automl_images.reporting.learning import stop_notes
 from automl_images.reporting.svg import apart, ticks
 
-FIXED_COLUMNS = ("job", "trial", "status", "model_name", "epochs", "best_epoch", "seconds", "note", "folder")
+FIXED_COLUMNS = ("job", "trial", "recipe", "status", "model_name", "epochs", "best_epoch", "seconds", "note", "folder")
 """What a leaderboard has besides the metric and hyper-parameters."""
 BUDGETS = ("max_training_minutes",)
 """Hyper-parameters that nobody chose: they say how much time there was."""

@@ -10,7 +10,6 @@ Events of the job's log (`events.jsonl` in its folder; each has `elapsed`, secon
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -219,8 +218,8 @@ class TrialController:
             for event in running.events.new_events():
                 running.heard = time.monotonic()
                 self._lines.show(running.label, event)
+                self._prepare_next(running, event.get("eta_seconds"))
                 if self._report(running, event):
-                    self._prepare_next(running, event)
                     self._judge()
             if exit_code is not None:
                 self._running.remove(running)
@@ -233,8 +232,8 @@ class TrialController:
         guess = self._usage.guess(ended, self.executor.slots)
         self._lines.show_sweep(len(ended), self.budget.trials, best_of(ended), guess)
 
-    def _prepare_next(self, running: FollowedTrial, event: Mapping[str, Any]) -> None:
-        if event.get("eta_seconds", math.inf) < PREPARE_SECONDS and (self._waiting or self._may_ask()):
+    def _prepare_next(self, running: FollowedTrial, seconds: float | None) -> None:
+        if seconds is not None and seconds < PREPARE_SECONDS and (self._waiting or self._may_ask()):
             self.executor.prepare(running.folder, running.slot)
 
     def _report(self, running: FollowedTrial, event: Mapping[str, Any]) -> bool:

@@ -68,6 +68,11 @@ class Distribution(abc.ABC):
     def ends(self) -> tuple[Any, ...]:
         """Return every value of a choice, else the lowest and the highest that can be drawn."""
 
+    def holds(self, value: Any) -> bool:
+        """Tell whether a value lies in the range of what can be drawn."""
+        low, high = self.ends()
+        return bool(low <= value <= high)
+
     def draw(self, u: float) -> Any:
         """Return the value for a number `u` in [0, 1)."""
         return self.value(self.at(u))
@@ -114,6 +119,10 @@ class Choice(Distribution):
     def ends(self) -> tuple[Any, ...]:
         """Return all values."""
         return self.values
+
+    def holds(self, value: Any) -> bool:
+        """Tell whether it is one of the values."""
+        return value in self.values
 
 
 @dataclasses.dataclass(frozen=True)

@@ -40,6 +40,9 @@ from automl_images.training.stepper import Stepper
 from automl_images.training.threads import plan_threads
 from automl_images.training.time_limit import TimeLimit, seconds_of_runs
 
+SAVE_SECONDS = 300.0
+"""Within long epochs a checkpoint is written when the last one is older: a power cut costs minutes."""
+
 
 class TrainingRun:
     """One run of a training; see `trainer.train` for the arguments."""
@@ -79,7 +82,7 @@ class TrainingRun:
         earlier = read_events(events.path)
         self._limit, self._earlier = TimeLimit(settings), seconds_of_runs(earlier)
         self._left_out = LeftOut(self._loader, earlier)
-        self._begun = time.monotonic()
+        self._begun = self._saved_at = time.monotonic()
         self._rate = 0.0
 
     def run(self) -> TrialResult | None:
@@ -119,6 +122,7 @@ class TrainingRun:
     def _save(self) -> None:
         """Write a checkpoint of now."""
         self._watch.settle(self._standing)
+        self._saved_at = time.monotonic()
         if self._accelerator.is_main_process:
             self._saved.save(self._standing, self._seconds())
             self._announcer.tell("checkpoint", epoch=self._standing.epoch + 1, step=self._standing.step)
@@ -157,6 +161,8 @@ class TrainingRun:
             self._pace.add_steps(time.monotonic() - begun, standing.step - first)
             if self._announcer.progress_is_due():
                 self._tell_progress(meter)
+            if time.monotonic() - self._saved_at > SAVE_SECONDS:
+                self._save()
             if self._stop is not None and self._stop():
                 standing.ended = "stopped"
         self._watch.settle(standing)

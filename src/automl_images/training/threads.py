@@ -29,6 +29,18 @@ def cores_per_trial(trials: int) -> int:
     return max(1, available_cores() // max(1, trials))
 
 
+def trials_at_once(asked: int, trials: int, devices: int) -> int:
+    """Return how many trials run at the same time, at least 1: without accelerators no more than there are cores.
+
+    Args:
+        asked: `max_concurrent_trials`.
+        trials: that will be made.
+        devices: accelerators of this machine; trials may share them, as each has its own memory to look after.
+    """
+    most = min(asked, trials) if devices else min(asked, trials, available_cores())
+    return max(1, most)
+
+
 def plan_threads(trials: int, workers: int) -> int:
     """Return the threads of arithmetic of each trial, at least 1.
 

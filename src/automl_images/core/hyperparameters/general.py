@@ -186,7 +186,13 @@ GENERAL: tuple[Hyperparameter, ...] = (
     Hyperparameter(
         "evaluation_frequency", "int", "Epochs between evaluations; the last epoch is always evaluated.", 1, minimum=1
     ),
-    Hyperparameter("checkpoint_frequency", "int", "Epochs between checkpoints to resume from.", 1, minimum=1),
+    Hyperparameter(
+        "checkpoint_frequency",
+        "int",
+        "Epochs between checkpoints to resume from; in long epochs there is one every five minutes, too.",
+        1,
+        minimum=1,
+    ),
     Hyperparameter(
         "checkpoint_run_id",
         "text",

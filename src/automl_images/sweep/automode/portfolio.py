@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from automl_images.core.errors import SettingsError
 from automl_images.core.options import Options
+from automl_images.sweep.space import SearchSpace
 
 Hardware = Literal["cpu", "small_gpu", "large_gpu"]
 LARGE_GPU_BYTES = 20 * 1024**3
@@ -92,10 +93,35 @@ def parse_portfolio(path: str, given: Sequence[Mapping[str, Any]] | None) -> lis
         where = ".".join([path, *(str(part) for part in mistake["loc"])])
         raise SettingsError(f"{where}: {mistake['msg']}, got {mistake['input']!r}") from None
     for recipe in recipes:
-        missing = {"model_name", *recipe.search} - set(recipe.hyperparameters)
-        if missing:
-            raise SettingsError(f"{path}.{recipe.name}.hyperparameters has no {', '.join(sorted(missing))}.")
+        _check(f"{path}.{recipe.name}", recipe)
     return recipes
+
+
+def held(search: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a search holds the value that is given: a search begins there, so it has to be within.
+
+    Raises:
+        SettingsError: a distribution is not legal; the message holds its path in `search_space[0]`.
+    """
+    if not search:
+        return {}
+    sampled = SearchSpace.parse([search]).branches[0].sampled
+    return {name: search[name] for name in search if name in values and sampled[name].holds(values[name])}
+
+
+def _check(path: str, recipe: Recipe) -> None:
+    missing = {"model_name", *recipe.search} - set(recipe.hyperparameters)
+    if missing:
+        raise SettingsError(f"{path}.hyperparameters has no {', '.join(sorted(missing))}.")
+    try:
+        within = held(recipe.search, recipe.hyperparameters)
+    except SettingsError as error:
+        raise SettingsError(str(error).replace("search_space[0]", f"{path}.search", 1)) from None
+    for name in sorted(recipe.search.keys() - within.keys()):
+        raise SettingsError(
+            f"{path}.search.{name} does not hold the recipe's own value, {recipe.hyperparameters[name]!r}, "
+            "where the search begins. Widen the distribution."
+        )
 
 
 def hardware_class() -> Hardware:
