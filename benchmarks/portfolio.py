@@ -117,19 +117,26 @@ def add(path: Path, rows: pd.DataFrame) -> None:
 
 def write(arguments: argparse.Namespace) -> None:
     """Write the portfolio from all that was measured."""
-    candidates = yaml.safe_load(CANDIDATES.read_text(encoding="utf-8"))
-    results = pd.read_csv(RESULTS).query("status == 'Completed'")
-    portfolio: dict[str, list[dict[str, Any]]] = {}
-    for task, recipes in candidates.items():
-        by_name = {recipe["name"]: recipe for recipe in recipes}
-        ranked = ranking(results[(results["task"] == task) & results["recipe"].isin(by_name)])
-        unmeasured = [name for name, recipe in by_name.items() if not recipe.get("measured", True)]
-        portfolio[task] = [
-            {key: value for key, value in by_name[name].items() if key != "measured"} for name in (*ranked, *unmeasured)
-        ]
-        print(f"{task}: {', '.join(ranked) or 'nothing measured'}; not measured: {', '.join(unmeasured) or 'none'}")
+    portfolio = {task: recipes_of(task) for task in yaml.safe_load(CANDIDATES.read_text(encoding="utf-8"))}
+    for task, recipes in portfolio.items():
+        print(f"{task}: {', '.join(recipe['name'] for recipe in recipes)}")
     text = yaml.safe_dump({"portfolio": portfolio}, sort_keys=False, allow_unicode=True, width=120)
     PORTFOLIO.write_text(HEADER + text, encoding="utf-8")
+
+
+def recipes_of(task: str, without: str = "") -> list[dict[str, Any]]:
+    """Return a task's part of the portfolio: the candidates that rank, then those that are not measured.
+
+    Args:
+        task: name.
+        without: a data set of which nothing is known.
+    """
+    candidates = yaml.safe_load(CANDIDATES.read_text(encoding="utf-8"))[task]
+    by_name = {recipe["name"]: recipe for recipe in candidates}
+    results = pd.read_csv(RESULTS).query("status == 'Completed' and task == @task and data != @without")
+    ranked = ranking(results[results["recipe"].isin(by_name)])
+    unmeasured = [name for name, recipe in by_name.items() if not recipe.get("measured", True)]
+    return [{k: v for k, v in by_name[name].items() if k != "measured"} for name in (*ranked, *unmeasured)]
 
 
 def ranking(results: pd.DataFrame) -> list[str]:

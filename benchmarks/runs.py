@@ -18,7 +18,13 @@ class RunFailed(Exception):
 
 
 def kedro_run(
-    task: str, parameters: Mapping[str, Any], root: Path, options: Sequence[str] = (), *, quiet: bool = False
+    task: str,
+    parameters: Mapping[str, Any],
+    root: Path,
+    options: Sequence[str] = (),
+    *,
+    quiet: bool = False,
+    portfolio: Mapping[str, Any] | None = None,
 ) -> Path:
     """Run a pipeline and return its data folder.
 
@@ -28,6 +34,7 @@ def kedro_run(
         root: an empty folder for configuration and data.
         options: further ones of `kedro run`.
         quiet: keep to ourselves what it prints, unless it fails.
+        portfolio: by task, instead of the committed recipes.
 
     Raises:
         RunFailed: it ended with an error.
@@ -35,7 +42,7 @@ def kedro_run(
     conf, data = root / "conf", root / "data"
     shutil.copytree(PROJECT / "conf", conf)
     (conf / "local").mkdir(exist_ok=True)
-    text = json.dumps({task: parameters}, default=str)
+    text = json.dumps({task: parameters, **({"portfolio": portfolio} if portfolio else {})}, default=str)
     (conf / "local" / "parameters_benchmark.yml").write_text(text, encoding="utf-8")
     command = [sys.executable, "-m", "kedro", "run", f"--pipeline={task}", "--conf-source", str(conf)]
     command += ["--params", f"data_root={data}", *options]

@@ -196,6 +196,8 @@ def test_a_trial_is_not_begun_when_no_recipe_fits_any_more(tmp_path):
         ({"images_from": 100, "images_below": 101}, True),
         ({"images_below": 100}, False),
         ({"classes_from": 5}, False),
+        ({"classes_from": 4, "classes_below": 5}, True),
+        ({"classes_below": 4}, False),
         ({"object_side_below": 31}, True),
         ({"object_side_below": 30}, False),
         ({"image_side_from": 800}, False),

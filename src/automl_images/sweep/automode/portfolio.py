@@ -43,6 +43,7 @@ class Conditions(Options):
     images_from: int = Field(default=0, ge=0, description="least training images")
     images_below: int | None = Field(default=None, description="training images, excluded")
     classes_from: int = Field(default=0, ge=0)
+    classes_below: int | None = Field(default=None, description="classes, excluded")
     object_side_below: float | None = Field(default=None, description="median side of objects in pixels, excluded")
     image_side_from: float = Field(default=0.0, ge=0, description="median longer side of images in pixels")
 
@@ -52,6 +53,7 @@ class Conditions(Options):
             facts.training_images >= self.images_from
             and (self.images_below is None or facts.training_images < self.images_below)
             and facts.classes >= self.classes_from
+            and (self.classes_below is None or facts.classes < self.classes_below)
             and facts.image_side >= self.image_side_from
             and (self.object_side_below is None or 0 < facts.object_side < self.object_side_below)
         )
