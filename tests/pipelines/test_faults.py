@@ -246,7 +246,6 @@ def test_a_job_of_which_nothing_came_begins_anew(project):
     assert epochs_told(project, 0, "day") == epochs_told(project, 1, "day") == [1, 2]
 
 
-@pytest.mark.slow
 def test_a_trial_that_is_killed_is_tried_again_within_the_run(project, undisturbed):
     """F5: the real process of a trial gets SIGKILL from outside."""
     process = start(project)
@@ -260,7 +259,6 @@ def test_a_trial_that_is_killed_is_tried_again_within_the_run(project, undisturb
     assert_whole(project, output, undisturbed)
 
 
-@pytest.mark.slow
 def test_a_second_run_of_the_job_is_told_who_holds_it(project, undisturbed):
     """F9: two commands at once on one job."""
     first = start(project)
@@ -291,8 +289,9 @@ def small_disk(project):
     subprocess.run(["umount", "--lazy", str(data)], check=True)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("megabytes", [1, 35, 45, 100])
+@pytest.mark.parametrize(
+    "megabytes", [pytest.param(n, marks=() if n == 45 else pytest.mark.slow) for n in (1, 35, 45, 100)]
+)
 def test_a_full_disk_costs_nothing_but_time(project, small_disk, megabytes, undisturbed):
     """F7: wherever the disk is full, one line says so, and with room the same command makes the run whole."""
     small_disk(megabytes)
