@@ -91,6 +91,16 @@ def test_a_better_rate_that_is_searched_elsewhere_leaves_the_default_its_own(tmp
     assert all(0.00033 < rate < 0.0031 for rate in around)
 
 
+def test_what_the_default_does_not_set_is_no_search_around_it():
+    search = {"layers_to_freeze": "quniform(1, 8, 1)", "number_of_workers": "randint(3)"}
+    values = {"model_name": LITE, "layers_to_freeze": 3, "number_of_workers": 0}
+    options = parse_job_options(TASK, {"task": TASK, "limits": {"max_trials": 5}, "source": {"path": "x"}})
+    found = recipes_for(
+        options, get_task(TASK), {TASK: [{"name": "frozen", "hyperparameters": values, "search": search}]}
+    )
+    assert [recipe.search for recipe in found] == [{}, search]
+
+
 def requests_of(tmp_path, limits, **training_parameters):
     block = {"task": TASK, "limits": limits, "training_parameters": training_parameters}
     options = parse_job_options(TASK, {**block, "source": {"path": "x"}})

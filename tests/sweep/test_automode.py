@@ -217,22 +217,50 @@ RATE = {"model_name": "m", "learning_rate": 0.01}
     [
         ([{"name": "a", "hyperparameters": {}}], "portfolio.t.a.hyperparameters has no model_name"),
         ([{"name": "a", "hyperparameter": {}}], r"portfolio\.t\.0\.hyperparameters: Field required"),
-        ([{"name": "a", "hyperparameters": {"model_name": "m"}, "search": {"x": 1}}], "has no x"),
+        (
+            [{"name": "a", "hyperparameters": {"model_name": "m"}, "search": {"x": 1}}],
+            r"portfolio\.t\.a\.search\.x: Unknown",
+        ),
         (
             [{"name": "a", "hyperparameters": RATE, "search": {"learning_rate": "uniform(2)"}}],
             r"portfolio\.t\.a\.search\.learning_rate: uniform takes",
         ),
         (
             [{"name": "a", "hyperparameters": RATE, "search": {"learning_rate": "uniform(0.02, 0.1)"}}],
-            r"portfolio\.t\.a\.search\.learning_rate does not hold the recipe's own value, 0\.01",
+            r"portfolio\.t\.a\.search\.learning_rate must be a distribution that holds the recipe's own value, 0\.01, where",
         ),
-        ([{"name": "a", "hyperparameters": RATE, "search": {"learning_rate": "choice(0.1)"}}], "does not hold"),
+        ([{"name": "a", "hyperparameters": RATE, "search": {"learning_rate": "choice(0.1)"}}], r"got 'choice\(0\.1\)'"),
+        ([{"name": "a", "hyperparameters": RATE, "search": {"learning_rate": 0.01}}], "must be a distribution"),
+        ([{"name": "a", "hyperparameters": {**RATE, "rate": 1}}], r"portfolio\.t\.a\.hyperparameters: Unknown"),
+        ([{"name": "a", "hyperparameters": {**RATE, "weight_decay": "much"}}], r"t\.a\.hyperparameters: weight_decay"),
+        (
+            [
+                {
+                    "name": "a",
+                    "hyperparameters": {**RATE, "number_of_workers": None},
+                    "search": {"number_of_workers": "randint(3)"},
+                }
+            ],
+            "own value, None",
+        ),
         ([{"name": "a", "hyperparameters": {"model_name": "m"}, "hardware": ["tpu"]}], "hardware"),
     ],
 )
 def test_mistakes_in_a_portfolio_are_named(given, message):
     with pytest.raises(SettingsError, match=message):
         parse_portfolio("portfolio.t", given)
+
+
+def test_recipes_are_written_as_everything_else_is():
+    given = {"optimizer": "AdamW", "amsgrad": "true", "tile_grid_size": "(3, 2)", "learning_rate": "0.01"}
+    search = {"optimizer": "choice(AdamW, sgd)", "amsgrad": "choice(True, False)"}
+    [recipe] = parse_portfolio(
+        "p.t", [{"name": "a", "hyperparameters": {"model_name": "m", **given}, "search": search}]
+    )
+    assert recipe.hyperparameters["optimizer"] == "adamw"
+    assert (recipe.hyperparameters["ams_gradient"], recipe.hyperparameters["learning_rate"]) == (True, 0.01)
+    assert recipe.search == {"optimizer": "choice(AdamW, sgd)", "ams_gradient": "choice(True, False)"}
+    assert parse_portfolio("p.t", [recipe.model_dump()]) == [recipe]
 
 
 def test_a_probe_that_fails_or_takes_too_long_says_so(tmp_path):

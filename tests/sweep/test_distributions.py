@@ -159,3 +159,27 @@ def test_contradicting_arguments_are_refused(kind, arguments, legal, message):
 def test_a_value_twice_is_refused():
     with pytest.raises(SettingsError, match="1 twice"):
         Choice((0, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "inside", "outside"),
+    [
+        ("uniform", (0.1, 0.5), [0.1, 0.3, 0.5], [0.09, 0.51, None, "0.3", True, [0.3]]),
+        ("loguniform", (-7, -3), [0.001, 0.01], [0.0009, 0.05]),
+        ("quniform", (4, 16, 4), [4, 8, 16], [6, 17, 0]),
+        ("qloguniform", (0.7, 1.975, 2), [4, 6], [8, 5]),  # 8 is drawn, as 7.2 is rounded, but 8 is no point
+        ("randint", (3,), [0, 2], [3, -1, 1.0, True, None]),
+        ("choice", ([1, "a", None],), [1, "a", None], [2, "b"]),
+    ],
+)
+def test_what_a_distribution_holds_can_be_told_to_the_study(kind, arguments, inside, outside):
+    given = dict(zip(FIELDS[kind], arguments, strict=True))
+    distribution = Choice(tuple(given["values"])) if kind == "choice" else build(kind, given, ANYTHING)
+    middle = FixedTrial({"x": distribution.at(0.5)})
+    distribution.ask(middle, "x")
+    assert [distribution.holds(value) for value in inside] == [True] * len(inside)
+    assert [distribution.holds(value) for value in outside] == [False] * len(outside)
+    for value in inside:
+        point = distribution.point(value)
+        optuna.trial.create_trial(value=0.0, params={"x": point}, distributions=middle.distributions)
+        assert distribution.value(point) == value

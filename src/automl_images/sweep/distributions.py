@@ -68,10 +68,9 @@ class Distribution(abc.ABC):
     def ends(self) -> tuple[Any, ...]:
         """Return every value of a choice, else the lowest and the highest that can be drawn."""
 
+    @abc.abstractmethod
     def holds(self, value: Any) -> bool:
-        """Tell whether a value lies in the range of what can be drawn."""
-        low, high = self.ends()
-        return bool(low <= value <= high)
+        """Tell whether a value of any kind can be drawn, and is a point of the study too."""
 
     def draw(self, u: float) -> Any:
         """Return the value for a number `u` in [0, 1)."""
@@ -147,6 +146,10 @@ class RandInt(Distribution):
         """Return the smallest and the largest number."""
         return 0, self.upper - 1
 
+    def holds(self, value: Any) -> bool:
+        """Tell whether it is one of the numbers."""
+        return type(value) is int and 0 <= value < self.upper
+
 
 @dataclasses.dataclass(frozen=True)
 class Number(Distribution):
@@ -195,6 +198,12 @@ class Number(Distribution):
     def ends(self) -> tuple[Any, ...]:
         """Return the smallest and the largest value."""
         return self.value(self._point(self.low)), self.value(self._point(self.high))
+
+    def holds(self, value: Any) -> bool:
+        """Tell whether it is a number within the bounds, not rounded away."""
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        return self._point(self.low) <= value <= self._point(self.high) and self.value(value) == value
 
     def _point(self, latent: float) -> int | float:
         """Return the point of a number between low and high: on a grid where the search can keep to one."""

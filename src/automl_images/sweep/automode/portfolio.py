@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from automl_images.core.errors import SettingsError
+from automl_images.core.hyperparameters import canonical, find
 from automl_images.core.options import Options
 from automl_images.sweep.space import SearchSpace
 
@@ -94,36 +95,39 @@ def parse_portfolio(path: str, given: Sequence[Mapping[str, Any]] | None) -> lis
         mistake = error.errors()[0]
         where = ".".join([path, *(str(part) for part in mistake["loc"])])
         raise SettingsError(f"{where}: {mistake['msg']}, got {mistake['input']!r}") from None
-    for recipe in recipes:
-        _check(f"{path}.{recipe.name}", recipe)
-    return recipes
+    return [_checked(f"{path}.{recipe.name}", recipe) for recipe in recipes]
 
 
 def held(search: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a search holds the value that is given: a search begins there, so it has to be within.
+    """Return the distributions that hold the value that is given: a search begins there, so it has to be within.
 
-    Raises:
-        SettingsError: a distribution is not legal; the message holds its path in `search_space[0]`.
+    Args:
+        search: distributions by canonical name.
+        values: parsed, by canonical name.
     """
-    if not search:
-        return {}
-    sampled = SearchSpace.parse([search]).branches[0].sampled
-    return {name: search[name] for name in search if name in values and sampled[name].holds(values[name])}
+    sampled = SearchSpace.parse([search]).branches[0].sampled if search else {}
+    return {name: search[name] for name, d in sampled.items() if name in values and d.holds(values[name])}
 
 
-def _check(path: str, recipe: Recipe) -> None:
-    missing = {"model_name", *recipe.search} - set(recipe.hyperparameters)
-    if missing:
-        raise SettingsError(f"{path}.hyperparameters has no {', '.join(sorted(missing))}.")
+def _checked(path: str, recipe: Recipe) -> Recipe:
+    """Return a recipe with canonical names and parsed values."""
     try:
-        within = held(recipe.search, recipe.hyperparameters)
+        values = canonical(recipe.hyperparameters)
+    except SettingsError as error:
+        raise SettingsError(f"{path}.hyperparameters: {error}") from None
+    try:
+        SearchSpace.parse([recipe.search] if recipe.search else [])
     except SettingsError as error:
         raise SettingsError(str(error).replace("search_space[0]", f"{path}.search", 1)) from None
-    for name in sorted(recipe.search.keys() - within.keys()):
+    search = {name if name == "model_name" else find(name).name: given for name, given in recipe.search.items()}
+    if missing := {"model_name", *search} - set(values):
+        raise SettingsError(f"{path}.hyperparameters has no {', '.join(sorted(missing))}.")
+    for name in sorted(search.keys() - held(search, values).keys()):
         raise SettingsError(
-            f"{path}.search.{name} does not hold the recipe's own value, {recipe.hyperparameters[name]!r}, "
-            "where the search begins. Widen the distribution."
+            f"{path}.search.{name} must be a distribution that holds the recipe's own value, {values[name]!r}, "
+            f"where the search begins; got {search[name]!r}."
         )
+    return recipe.model_copy(update={"hyperparameters": values, "search": search})
 
 
 def hardware_class() -> Hardware:
